@@ -1,0 +1,19 @@
+//! Local control of the FileFleet daemon, for every program that talks to it.
+//!
+//! This crate owns the control protocol (JSON lines, [`proto`]), where a user's files and socket
+//! lie ([`home`]), the socket and who may use it ([`socket`]), both ends of a connection
+//! ([`client`], [`server`]), how a daemon is started ([`start`]) and how text from strangers is
+//! shown ([`text`]). It knows nothing of networks, keys or transfers: its view types are its own,
+//! and the daemon converts into them.
+#![warn(missing_docs)]
+
+pub mod client;
+pub mod home;
+pub mod proto;
+pub mod server;
+pub mod socket;
+pub mod start;
+pub mod text;
+
+pub use client::{Client, ClientError};
+pub use home::Home;

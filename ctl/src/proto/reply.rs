@@ -1,0 +1,57 @@
+//! What the daemon answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ContactView, RequestPage, RequestView, StatusView, TransferView};
+
+/// The answer to a [`Call`](super::Call) that succeeded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", content = "data", rename_all = "snake_case")]
+pub enum Reply {
+    /// It is done, and there is nothing to say about it.
+    Done,
+    /// How things stand.
+    Status(StatusView),
+    /// A transfer exists from now on.
+    SendStarted {
+        /// Its id.
+        transfer: String,
+    },
+    /// The requests that wait for an answer.
+    Requests(Vec<RequestView>),
+    /// A part of a manifest.
+    RequestPage(RequestPage),
+    /// Transfers, newest last.
+    Transfers(Vec<TransferView>),
+    /// An invitation.
+    Invite {
+        /// One link with server, its pin, name and identity.
+        link: String,
+    },
+    /// One contact.
+    Contact(ContactView),
+    /// Everybody, by name.
+    Contacts(Vec<ContactView>),
+    /// An identity, encrypted.
+    Identity {
+        /// PEM text (PKCS #8, encrypted).
+        pem: String,
+    },
+    /// One setting.
+    Setting(Setting),
+    /// Every setting, by key.
+    Settings(Vec<Setting>),
+}
+
+/// One setting of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setting {
+    /// Its name.
+    pub key: String,
+    /// Its value, written as in the settings file.
+    pub value: String,
+    /// Whether the value is the built-in one.
+    pub is_default: bool,
+    /// What it decides: one line for people.
+    pub help: String,
+}

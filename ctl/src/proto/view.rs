@@ -1,0 +1,253 @@
+//! What clients see of the daemon's state: plain values, converted by the daemon.
+//!
+//! Names, labels and file names are text as their owners wrote it, undecodable bytes replaced.
+//! Instants are Unix seconds, sizes are bytes, rates are bytes per second.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{ControlError, WirePath};
+
+/// The daemon in one look.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    /// The name this user has claimed.
+    pub name: Option<String>,
+    /// The fingerprint of this user's identity key.
+    pub identity: String,
+    /// This machine's name.
+    pub device: String,
+    /// The server's address.
+    pub server: Option<String>,
+    /// Whether the server knows this daemon right now.
+    pub registered: bool,
+    /// Why not, if there is a reason.
+    pub registration_error: Option<String>,
+    /// The transfers under way.
+    pub transfers: Vec<TransferView>,
+    /// How many requests wait for an answer.
+    pub requests: u64,
+    /// Where received files go unless told otherwise.
+    pub received_dir: WirePath,
+    /// What a person should know, a sentence each.
+    pub warnings: Vec<String>,
+    /// The daemon's version.
+    pub version: String,
+    /// The daemon's process id.
+    pub pid: u32,
+}
+
+/// Everything, as [`Event::State`](super::Event::State) carries it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StateView {
+    /// The daemon in one look.
+    pub status: StatusView,
+    /// Transfers under way and those that ended a short while ago.
+    pub transfers: Vec<TransferView>,
+    /// The requests that wait for an answer.
+    pub requests: Vec<RequestView>,
+    /// Everybody who is pinned.
+    pub contacts: Vec<ContactView>,
+}
+
+/// One transfer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TransferView {
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// The other person's name.
+    pub peer: String,
+    /// How far it is.
+    pub state: TransferState,
+    /// The first top-level names, for people.
+    pub label: String,
+    /// Files in all, or so far if not `total_known`.
+    pub files: u64,
+    /// Files that were delivered.
+    pub files_done: u64,
+    /// Bytes in all, or so far if not `total_known`.
+    pub bytes: u64,
+    /// Bytes that were delivered.
+    pub bytes_done: u64,
+    /// Whether the sender has walked to the end of what it sends.
+    pub total_known: bool,
+    /// The rate at present.
+    pub rate: u64,
+    /// The best link in use; at the end, the one that carried most.
+    pub link: Option<LinkKind>,
+    /// How many bytes each kind of link has carried.
+    pub links: BTreeMap<LinkKind, u64>,
+    /// How long it has been active, without waiting.
+    pub seconds: f64,
+    /// When it was asked for.
+    pub started_at: u64,
+    /// What it waits for, or why it goes through the relay.
+    pub detail: Option<String>,
+    /// Why it failed.
+    pub error: Option<ControlError>,
+    /// The files that failed while the rest went on; the first 100.
+    pub failures: Vec<FileFailure>,
+    /// Where it is received.
+    pub dest: Option<WirePath>,
+}
+
+/// Which way a transfer goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Direction {
+    Outgoing,
+    Incoming,
+}
+
+/// How far a transfer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransferState {
+    /// The other person is not reachable, or others go first.
+    Queued,
+    /// It was asked for and not answered yet.
+    Waiting,
+    /// Data moves.
+    Active,
+    /// Every link is lost; it goes on by itself when one is back.
+    Paused,
+    /// Everything was verified and stored.
+    Done,
+    /// It ended with an error.
+    Failed,
+    /// The receiver did not want it.
+    Declined,
+    /// Somebody stopped it.
+    Cancelled,
+}
+
+impl TransferState {
+    /// Whether nothing more will happen.
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::Done | Self::Failed | Self::Declined | Self::Cancelled
+        )
+    }
+}
+
+/// How two daemons are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinkKind {
+    /// On a shared network.
+    Lan,
+    /// From address to address, through NATs if need be.
+    Direct,
+    /// Through the server, which sees ciphertext only.
+    Relayed,
+}
+
+/// A file that did not arrive although its transfer went on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFailure {
+    /// The file, relative to what was sent.
+    pub path: String,
+    /// Why.
+    pub message: String,
+}
+
+/// Somebody wants to send something and waits for an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RequestView {
+    /// What `accept` and `decline` take.
+    pub id: String,
+    /// The sender's name.
+    pub from: String,
+    /// The fingerprint of the sender's identity key.
+    pub identity: String,
+    /// Whether the sender is a contact.
+    pub known: bool,
+    /// Whether their safety phrase was compared.
+    pub verified: bool,
+    /// The sender's machine.
+    pub device: String,
+    /// Files in all, or so far if not `total_known`.
+    pub files: u64,
+    /// Bytes in all, or so far if not `total_known`.
+    pub bytes: u64,
+    /// Whether the sender has walked to the end of what it offers.
+    pub total_known: bool,
+    /// The first top-level names, at most 10.
+    pub names: Vec<String>,
+    /// When it came.
+    pub received_at: u64,
+}
+
+/// A part of a request's manifest.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RequestPage {
+    /// The entries that were asked for, as far as they are known.
+    pub entries: Vec<EntryView>,
+    /// How many entries are known in all.
+    pub total: u64,
+    /// Whether the manifest is known to its end.
+    pub complete: bool,
+}
+
+/// One entry of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryView {
+    /// Where it would be, relative to the destination.
+    pub path: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Its size; 0 for what is no file.
+    pub size: u64,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum EntryKind {
+    File,
+    Dir,
+    Symlink,
+}
+
+/// One person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ContactView {
+    /// Their name at the server.
+    pub name: String,
+    /// The server where they have that name.
+    pub server: Option<String>,
+    /// The fingerprint of their pinned identity key.
+    pub identity: String,
+    /// Whether their safety phrase was compared.
+    pub verified: bool,
+    /// What happens to their transfers.
+    pub accept: Accept,
+    /// Where their files go, if not to the general folder.
+    pub dir: Option<WirePath>,
+    /// Most bytes a transfer of theirs may have.
+    pub max_size: Option<u64>,
+    /// Whether they are connected; unknown unless both are contacts of each other.
+    pub online: Option<bool>,
+    /// What two people compare to be sure of each other.
+    pub safety_phrase: Option<String>,
+    /// What is wrong, for instance another key that claimed to be them.
+    pub warning: Option<String>,
+}
+
+/// What happens to somebody's transfers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accept {
+    /// They are taken at once.
+    Always,
+    /// They wait until this user answers.
+    Ask,
+    /// They are refused at once.
+    Never,
+}
