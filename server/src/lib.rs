@@ -1,0 +1,10 @@
+//! FileFleet's rendezvous and relay.
+//!
+//! The library owns the protocol between a daemon and a server: the frames ([`protos`]), the UDP
+//! plumbing both ends share ([`udp`]) and the daemon's side of the conversation. The server itself
+//! is behind the feature `server`. Nothing here knows what two daemons say to each other: the
+//! server introduces people and copies ciphertext.
+#![warn(missing_docs)]
+
+pub mod protos;
+pub mod udp;
