@@ -13,6 +13,8 @@ pub mod proto;
 pub mod server;
 pub mod socket;
 pub mod start;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod text;
 
 pub use client::{Client, ClientError};

@@ -104,6 +104,12 @@ pub async fn connect(home: &Home) -> Result<Stream, ConnectError> {
     }
 }
 
+/// Whether a daemon of `home` lives, whether or not it serves.
+pub(crate) fn is_locked(home: &Home) -> bool {
+    File::open(home.lock_file())
+        .is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
 /// Makes a folder that is for this user only, or checks that it is.
 pub(crate) fn make_private(dir: &Path) -> io::Result<()> {
     os::make_private(dir)

@@ -1,4 +1,4 @@
-//! Starting the daemon in the background, for programs that need one.
+//! Starting the daemon in the background, for programs that need one, and stopping it.
 
 #[cfg(unix)]
 mod unix;
@@ -9,15 +9,15 @@ use std::env;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Client, ClientError};
 use crate::home::{HOME_VARIABLE, Home};
-use crate::proto::Hello;
-use crate::socket::ConnectError;
+use crate::proto::{Call, Hello};
+use crate::socket::{self, ConnectError};
 
 #[cfg(unix)]
 use unix as os;
@@ -27,6 +27,9 @@ use windows as os;
 /// How long the daemon may take until its socket answers: a first start makes keys and a database,
 /// on a slow disk.
 const START_DEADLINE: Duration = Duration::from_secs(15);
+
+/// How long the daemon may take to end: it lets transfers come to a good point first.
+const STOP_DEADLINE: Duration = Duration::from_secs(15);
 
 /// The first pause between two attempts to connect; each is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
@@ -51,11 +54,11 @@ pub enum StartError {
     #[error("cannot run {}", .0.display())]
     Spawn(PathBuf, #[source] io::Error),
     /// The daemon ended instead of serving.
-    #[error("filefleetd ended at once ({status}){}", if .said.is_empty() { String::new() } else { format!(":\n{said}") })]
+    #[error("filefleetd ended instead of serving ({status})")]
     Ended {
         /// How it ended.
         status: ExitStatus,
-        /// What it wrote to its log.
+        /// The end of what it wrote to its log.
         said: String,
     },
     /// The daemon runs, but its socket does not answer.
@@ -92,25 +95,11 @@ pub async fn start_daemon(home: &Home) -> Result<Started, StartError> {
     }
     let program = find_program().ok_or(StartError::NotFound)?;
     let log_file = home.log_file();
-    let (log, log_start) =
-        open_log(&log_file).map_err(|error| StartError::Log(log_file.clone(), error))?;
-    let mut command = Command::new(&program);
-    command.stdin(Stdio::null()).current_dir(home.state_dir());
-    command.stdout(
-        log.try_clone()
-            .map_err(|error| StartError::Log(log_file.clone(), error))?,
-    );
-    command.stderr(log);
-    if let Some(root) = home.root() {
-        command.env(HOME_VARIABLE, root);
-    }
-    os::detach(&mut command);
-    let mut child = command
-        .spawn()
-        .map_err(|error| StartError::Spawn(program, error))?;
-
+    let log_error = |error| StartError::Log(home.log_file(), error);
+    let (log, log_start) = open_log(&log_file).map_err(log_error)?;
+    let mut child = spawn(program, home, log)?;
     let deadline = Instant::now() + START_DEADLINE;
-    let mut pause = FIRST_PAUSE;
+    let mut pauses = Pauses::default();
     loop {
         // Asked before connecting, so that a daemon that lost a race to another one is no error.
         let ended = child.try_wait().ok().flatten();
@@ -128,8 +117,79 @@ pub async fn start_daemon(home: &Home) -> Result<Started, StartError> {
         if Instant::now() >= deadline {
             return Err(StartError::TimedOut);
         }
+        pauses.next().await;
+    }
+}
+
+/// Runs the daemon, detached, with its output in `log`.
+fn spawn(program: PathBuf, home: &Home, log: File) -> Result<Child, StartError> {
+    let stderr = log
+        .try_clone()
+        .map_err(|error| StartError::Log(home.log_file(), error))?;
+    let mut command = Command::new(&program);
+    command.current_dir(home.state_dir());
+    command.stdin(Stdio::null()).stdout(log).stderr(stderr);
+    if let Some(root) = home.root() {
+        command.env(HOME_VARIABLE, root);
+    }
+    os::detach(&mut command);
+    command
+        .spawn()
+        .map_err(|error| StartError::Spawn(program, error))
+}
+
+/// Asks the daemon of `home` to end and waits until it has; whether there was one.
+pub async fn stop_daemon(home: &Home) -> Result<bool, StopError> {
+    let mut client = match Client::connect_any(home).await {
+        Ok(client) => client,
+        Err(ClientError::Connect(ConnectError::NotRunning)) => return Ok(false),
+        Err(error) => return Err(StopError::Client(error)),
+    };
+    match client.call(Call::Shutdown).await {
+        Ok(_) | Err(ClientError::ClosedByDaemon) => {}
+        Err(error) => return Err(StopError::Client(error)),
+    }
+    let deadline = Instant::now() + STOP_DEADLINE;
+    let mut pauses = Pauses::default();
+    while socket::is_locked(home) {
+        if Instant::now() >= deadline {
+            return Err(StopError::TimedOut {
+                pid: client.hello().pid,
+            });
+        }
+        pauses.next().await;
+    }
+    Ok(true)
+}
+
+/// Why the daemon may still run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StopError {
+    /// It agreed and has not ended yet.
+    #[error("filefleetd (process {pid}) has not ended yet")]
+    TimedOut {
+        /// Its process id.
+        pid: u32,
+    },
+    /// It could not be asked.
+    #[error(transparent)]
+    Client(ClientError),
+}
+
+/// The pauses between two looks at something that does not tell when it changes.
+#[derive(Default)]
+struct Pauses {
+    last: Option<Duration>,
+}
+
+impl Pauses {
+    async fn next(&mut self) {
+        let pause = self
+            .last
+            .map_or(FIRST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
+        self.last = Some(pause);
         sleep(pause).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -151,7 +211,7 @@ fn find_program() -> Option<PathBuf> {
 /// The log, to be appended to, and how long it is already.
 fn open_log(log_file: &Path) -> io::Result<(File, u64)> {
     if let Some(dir) = log_file.parent() {
-        crate::socket::make_private(dir)?;
+        socket::make_private(dir)?;
     }
     let log = File::options().create(true).append(true).open(log_file)?;
     let length = log.metadata()?.len();

@@ -14,7 +14,7 @@ pub const MAX_REQUEST: usize = 1 << 20;
 pub const MAX_MESSAGE: usize = 16 << 20;
 
 /// Bytes asked of the stream at a time.
-const READ_SIZE: usize = 8 << 10;
+const READ_SIZE: usize = 4 << 10;
 
 /// Why no line could be read.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,241 @@
+//! `ffctl send`.
+//!
+//! The daemon does the sending; this command asks for it and watches. Ctrl-C cancels the transfer,
+//! and a second one no longer waits for that. A killed `ffctl` leaves the transfer alone.
+
+mod interrupts;
+mod report;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::time::Duration;
+
+use clap::{Args, ValueHint};
+use filefleet_ctl::client::Watch;
+use filefleet_ctl::proto::{
+    Call, ControlError, ErrorCode, Event, Reply, TransferState, TransferView, WirePath,
+};
+use filefleet_ctl::{Client, ClientError, text};
+
+use super::{absolute, connect, unexpected};
+use crate::cli;
+use crate::failure::{CommandError, Failure};
+use interrupts::Interrupts;
+use report::Report;
+
+/// How long an interrupted command waits to learn which transfer it has to cancel: the daemon
+/// answers at once.
+const ID_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Send files and folders to somebody, and wait until they have arrived
+///
+/// The command ends when the receiver has verified and stored everything. Ctrl-C cancels the
+/// transfer. Symbolic links are sent as links.
+///
+/// With --json there is a line for every event: "started", "progress", and at the end "done" or
+/// "failed".
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ffctl send bob report.pdf
+  ffctl send bob holiday/ notes.txt
+  ffctl send --detach bob disk.img
+  ffctl send --json bob holiday/ | jq -r 'select(.event == \"done\") | .link'")]
+pub(crate) struct Send {
+    /// The receiver's name
+    to: String,
+    /// What to send
+    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    paths: Vec<PathBuf>,
+    /// Print the transfer's id and return at once; see "ffctl transfers"
+    #[arg(long)]
+    detach: bool,
+    #[command(flatten)]
+    format: cli::Format,
+}
+
+impl Send {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let mut report = Report::new(self.format.json, self.detach);
+        match self.send(&mut report).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                report.failed(&error);
+                Err(Failure::Told(error.exit_code))
+            }
+        }
+    }
+
+    async fn send(self, report: &mut Report) -> Result<(), CommandError> {
+        let paths = self
+            .paths
+            .iter()
+            .map(|path| source(path))
+            .collect::<Result<_, _>>()?;
+        let mut interrupts = Interrupts::new()?;
+        let mut client = connect().await?;
+        let call = Call::Send { to: self.to, paths };
+        let (id, interrupted) = start(&mut client, call, &mut interrupts).await?;
+        report.started(&id);
+        if interrupted {
+            cancel(&id).await?;
+        } else if self.detach {
+            return Ok(());
+        }
+        follow(client.watch().await?, &id, interrupted, interrupts, report).await
+    }
+}
+
+/// Asks the daemon to send; the transfer's id, and whether Ctrl-C came before it was known.
+async fn start(
+    client: &mut Client,
+    call: Call,
+    interrupts: &mut Interrupts,
+) -> Result<(String, bool), CommandError> {
+    let mut reply = pin!(client.call(call));
+    let (reply, interrupted) = tokio::select! {
+        reply = &mut reply => (reply, false),
+        () = interrupts.next() => {
+            let reply = tokio::time::timeout(ID_DEADLINE, reply).await;
+            (reply.map_err(|_| CommandError::interrupted("interrupted"))?, true)
+        }
+    };
+    match reply? {
+        Reply::SendStarted { transfer } => Ok((transfer, interrupted)),
+        _ => Err(unexpected()),
+    }
+}
+
+/// Reports how the transfer goes on until it has ended.
+async fn follow(
+    mut watch: Watch,
+    id: &str,
+    mut interrupted: bool,
+    mut interrupts: Interrupts,
+    report: &mut Report,
+) -> Result<(), CommandError> {
+    loop {
+        let transfer = tokio::select! {
+            biased;
+            () = interrupts.next() => {
+                if interrupted {
+                    return Err(CommandError::interrupted("interrupted"));
+                }
+                interrupted = true;
+                cancel(id).await?;
+                continue;
+            }
+            transfer = next_view(&mut watch, id) => transfer?,
+        };
+        report.progress(&transfer);
+        match transfer.state {
+            TransferState::Done => {
+                report.done(&transfer);
+                return Ok(());
+            }
+            state if state.is_final() => return Err(why(transfer, interrupted)),
+            _ => {}
+        }
+    }
+}
+
+/// The next news of one transfer. Cancel safe.
+async fn next_view(watch: &mut Watch, id: &str) -> Result<TransferView, CommandError> {
+    loop {
+        match watch.next().await? {
+            Event::Transfer(transfer) if transfer.id == id => return Ok(transfer),
+            Event::State(state) => {
+                let found = state
+                    .transfers
+                    .into_iter()
+                    .find(|transfer| transfer.id == id);
+                return found.ok_or_else(|| {
+                    CommandError::failed("the daemon does not know the transfer any more")
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Cancels on a connection of its own, since the other one serves events. A transfer that has ended
+/// meanwhile is no error: how it ended is news that is still to come.
+async fn cancel(id: &str) -> Result<(), CommandError> {
+    let call = Call::Cancel { id: id.to_owned() };
+    match connect().await?.call(call).await {
+        Ok(_) | Err(ClientError::Refused(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Why a transfer ended otherwise than well.
+fn why(transfer: TransferView, interrupted: bool) -> CommandError {
+    let peer = text::display(&transfer.peer);
+    let (code, message) = match transfer.state {
+        TransferState::Cancelled if interrupted => return CommandError::interrupted("cancelled"),
+        TransferState::Cancelled => (
+            ErrorCode::Cancelled,
+            "the transfer was cancelled".to_owned(),
+        ),
+        TransferState::Declined => (ErrorCode::Declined, format!("{peer} declined")),
+        _ => (ErrorCode::Unknown, "the transfer failed".to_owned()),
+    };
+    let mut error = transfer
+        .error
+        .unwrap_or_else(|| ControlError::new(code, message));
+    if transfer.state == TransferState::Declined {
+        error.code = code;
+    }
+    CommandError::from(error).with_failures(transfer.failures)
+}
+
+/// A path to send, checked before anything is asked of anybody: absolute, with a name of its own,
+/// and there.
+fn source(file_path: &Path) -> Result<WirePath, CommandError> {
+    let shown = text::quoted(&file_path.to_string_lossy()).to_string();
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => CommandError::file_not_found(format!("{shown} does not exist"))
+            .with_hint("nothing was sent; check the path"),
+        _ => CommandError::failed(format!("cannot read {shown}: {error}")),
+    };
+    let mut source = absolute(file_path)?;
+    fs::symlink_metadata(&source).map_err(failed)?;
+    if source.file_name().is_none() {
+        // It ends in "..": only the file system knows that folder's name.
+        source = fs::canonicalize(&source).map_err(failed)?;
+    }
+    match source.file_name() {
+        Some(_) => Ok(WirePath(source)),
+        None => Err(CommandError::failed(format!(
+            "{shown} has no name to send it under"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn symbolic_links_are_not_resolved() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        #[cfg(unix)]
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        #[cfg(unix)]
+        assert_eq!(source(&link).unwrap().as_path(), link);
+    }
+
+    #[test]
+    fn a_folder_is_sent_under_its_own_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir(dir.join("inner")).unwrap();
+        assert_eq!(source(&dir.join("inner/..")).unwrap().as_path(), dir);
+        assert!(source(Path::new("/")).is_err());
+    }
+}
