@@ -1,0 +1,21 @@
+//! The FileFleet daemon: one per user, long-running. It holds the registration at the rendezvous
+//! server and owns identity, contacts and every transfer.
+//!
+//! `control → daemon → {transfer, connect, transport} → {policy, identity, store}`: what stands
+//! further right knows nothing of what stands further left.
+
+pub mod connect;
+mod control;
+mod daemon;
+mod error;
+mod identity;
+pub mod logging;
+pub mod peer;
+mod policy;
+mod settings;
+mod store;
+pub mod transfer;
+pub mod transport;
+
+pub use daemon::{Exit, run};
+pub use error::DaemonError;
