@@ -1,0 +1,3 @@
+//! The FileFleet daemon's library.
+
+pub mod transfer;
