@@ -131,7 +131,8 @@ pub async fn run(home: Home, stop: CancellationToken) -> Result<Exit, DaemonErro
     let config = PeersConfig {
         device_key: identity.device().clone(),
         certificate: identity.certificate().clone(),
-        port: settings.port(),
+        listen: (std::net::Ipv6Addr::UNSPECIFIED, settings.port()).into(),
+        congestion: crate::transport::Congestion::default(),
     };
     let gate: Arc<Pins> = Arc::clone(&pins);
     let peers = Peers::start(config, gate, peer_events).map_err(DaemonError::Socket)?;

@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, spki::der::pem::LineEnding};
-use filefleet_server::protos::{DeviceCertificate, DeviceKey, IdentityKey};
+use filefleet_server::protos::certificate::{DeviceCertificate, DeviceKey, IdentityKey};
 use thiserror::Error;
 
 pub(crate) use self::safety::safety_phrase;
@@ -60,7 +60,7 @@ impl Identity {
     }
 
     pub(crate) fn key(&self) -> IdentityKey {
-        self.certificate.identity
+        self.certificate.identity()
     }
 
     pub(crate) fn device(&self) -> &SigningKey {

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use filefleet_ctl::proto::{Accept, Setting};
-use filefleet_server::protos::{Name, ServerAddress};
+use filefleet_server::protos::address::ServerAddress;
+use filefleet_server::protos::name::Name;
 use thiserror::Error;
 use toml_edit::{DocumentMut, Item, Value};
 

@@ -8,6 +8,7 @@
 pub(crate) mod buffer;
 pub mod dest;
 pub mod entry;
+mod folder;
 pub mod hash;
 mod outgoing;
 pub(crate) mod progress;
@@ -22,19 +23,19 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use filefleet_server::protos::IdentityKey;
+use filefleet_server::protos::certificate::IdentityKey;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::progress::Progress;
+use self::progress::{Fault, Progress};
 use self::proto::{Envelope, Message};
 pub(crate) use self::proto::{Reason, TransferId};
 use self::receive::streams::{self, Budget, NOT_WANTED};
 use self::receive::writer::Job;
 pub(crate) use self::receive::Reception;
-pub(crate) use self::send::Order;
+pub(crate) use self::send::{Order, connect_fault};
 use crate::peer::{IncomingStream, Peers, Session};
 
 /// A message for a transfer and the session it came in.
@@ -57,6 +58,25 @@ pub(crate) struct Unrouted {
 pub(crate) struct Running {
     pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) cancel: CancellationToken,
+}
+
+/// What ends a transfer from this side.
+#[derive(Debug, Clone)]
+struct Stop {
+    cancel: CancellationToken,
+    shutdown: CancellationToken,
+}
+
+impl Stop {
+    /// Waits until the transfer is to end, and says why.
+    async fn requested(&self) -> Fault {
+        self.cancel.cancelled().await;
+        if self.shutdown.is_cancelled() {
+            Fault::reason(Reason::GoingAway, "")
+        } else {
+            Fault::reason(Reason::Cancelled, "")
+        }
+    }
 }
 
 /// Runs transfers. Cloning shares it.
@@ -107,10 +127,8 @@ impl Engine {
         let (id, identity) = (order.id, order.expected);
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         self.routes().insert(id, Route { identity, mailbox, jobs: None });
-        let (progress, cancel) = (watch::Sender::new(Progress::default()), self.token());
-        let running = Running { progress: progress.subscribe(), cancel: cancel.clone() };
-        let task = send::run(order, peers.clone(), inbox, progress, cancel);
-        self.spawn(id, task);
+        let (progress, stop, running) = self.prepare();
+        self.spawn(id, send::run(order, peers.clone(), inbox, progress, stop));
         running
     }
 
@@ -121,14 +139,18 @@ impl Engine {
         let (jobs, job_queue) = mpsc::channel(JOB_QUEUE);
         let identity = Some(session.identity());
         self.routes().insert(id, Route { identity, mailbox, jobs: Some(jobs.clone()) });
-        let (progress, cancel) = (watch::Sender::new(Progress::default()), self.token());
-        let running = Running { progress: progress.subscribe(), cancel: cancel.clone() };
-        self.spawn(id, receive::run(reception, session, inbox, jobs, job_queue, progress, cancel));
+        let (progress, stop, running) = self.prepare();
+        self.spawn(id, receive::run(reception, session, inbox, jobs, job_queue, progress, stop));
         running
     }
 
-    fn token(&self) -> CancellationToken {
-        self.shared.shutdown.child_token()
+    /// The two ends of a transfer that starts: its task's and its owner's.
+    fn prepare(&self) -> (watch::Sender<Progress>, Stop, Running) {
+        let shutdown = self.shared.shutdown.clone();
+        let cancel = shutdown.child_token();
+        let progress = watch::Sender::new(Progress::default());
+        let running = Running { progress: progress.subscribe(), cancel: cancel.clone() };
+        (progress, Stop { cancel, shutdown }, running)
     }
 
     fn spawn(&self, id: TransferId, task: impl Future<Output = ()> + Send + 'static) {
@@ -227,12 +249,24 @@ impl Engine {
     }
 }
 
+/// The name of a transfer's partial folder: nobody but this sender can make it come out the same.
+pub(crate) type FolderId = [u8; 16];
+
+/// The name of the partial folder of what `sender` sends as `id`.
+pub(crate) fn folder_id(sender: &IdentityKey, id: TransferId) -> FolderId {
+    let mut hasher = blake3::Hasher::new_derive_key("filefleet 1 partial folder");
+    hasher.update(sender.as_bytes()).update(&id.0);
+    let mut folder_id = FolderId::default();
+    hasher.finalize_xof().fill(&mut folder_id);
+    folder_id
+}
+
 /// Folders of transfers that a crash left behind are removed with this.
-pub(crate) fn remove_leftovers(dest_dirs: &[(PathBuf, TransferId)]) {
-    for (dest_dir, id) in dest_dirs {
-        match dest::Destination::create(dest_dir, id.0) {
-            Ok(dest) => dest.abandon(),
-            Err(error) => tracing::debug!(%error, "nothing left to remove"),
+pub(crate) fn remove_leftovers(leftovers: &[(PathBuf, FolderId)]) {
+    for (dest_dir, folder_id) in leftovers {
+        let removed = dest::Destination::create(dest_dir, *folder_id).and_then(|dest| dest.abandon());
+        if let Err(error) = removed {
+            tracing::debug!(%error, "what a crash left behind is not to be removed");
         }
     }
 }

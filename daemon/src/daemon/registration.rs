@@ -147,10 +147,15 @@ impl Daemon {
 /// Waits until a new client is registered. `None` says that the server did not answer in time.
 async fn registered(client: &Client) -> Result<(), Option<rendezvous::Error>> {
     let mut states = client.state();
-    let settled = states.wait_for(|state| state.registered || state.refusal().is_some());
+    let settled = states.wait_for(|state| state.registered || refusal(state).is_some());
     match tokio::time::timeout(REGISTER_LIMIT, settled).await {
         Ok(Ok(state)) if state.registered => Ok(()),
-        Ok(Ok(state)) => Err(state.refusal().cloned()),
+        Ok(Ok(state)) => Err(refusal(&state).cloned()),
         Ok(Err(_)) | Err(_) => Err(None),
     }
+}
+
+/// Why a server will not have us, if it said so for good.
+fn refusal(state: &State) -> Option<&rendezvous::Error> {
+    state.last_error.as_ref().filter(|error| error.is_lasting())
 }

@@ -300,7 +300,8 @@ impl Daemon {
     ) {
         session.allow_direct();
         let record = new_incoming(id, session.name(), session.identity(), label, &dest_dir);
-        let reception = Reception { id, dest_dir, max_bytes, totals };
+        let make_dir = dest_dir == self.received_dir();
+        let reception = Reception { id, dest_dir, make_dir, max_bytes, totals };
         let running = self.engine.receive(reception, session.clone());
         self.follow(record, running);
     }
@@ -314,9 +315,8 @@ impl Daemon {
         let label = view::label_of_names(&request.record.view.names);
         let mut record = new_incoming(id, &name, identity, label, &self.received_dir());
         (record.is_final, record.view.state) = (true, TransferState::Declined);
-        let store = self.store.clone();
         // The record answers a sender that cannot be reached now and asks again.
-        self.save(async move { store.put_transfer(record).await });
+        self.save_transfer(record);
         let peers = self.peers.clone();
         let message = Message::Answer(WireAnswer::Decline { reason: Reason::Declined, text: String::new() });
         self.spawn(async move {
@@ -344,7 +344,7 @@ impl Daemon {
         let known = request.record.entries.iter().skip(skip).take(limit as usize);
         let entries: Vec<_> = known.cloned().collect();
         let waiters = request.pages.values().map(Vec::len).sum::<usize>();
-        let open = request.session.clone().filter(|session| !session.is_closed());
+        let open = request.session.clone().filter(|session| session.close_reason().is_none());
         match open {
             Some(session) if entries.is_empty() && waiters < MAX_PAGE_WAITERS => {
                 request.pages.entry(offset).or_default().push(answer);

@@ -72,8 +72,11 @@ impl Daemon {
                     self.follow(record, running);
                 }
                 _ => {
-                    if let Some(dest) = record.view.dest.clone().filter(|_| record.incoming) {
-                        leftovers.push((PathBuf::from(dest.as_path()), record.id));
+                    if let (true, Some(dest), Some(sender)) =
+                        (record.incoming, &record.view.dest, &record.identity)
+                    {
+                        let folder_id = transfer::folder_id(sender, record.id);
+                        leftovers.push((dest.as_path().to_owned(), folder_id));
                     }
                     record.is_final = true;
                     record.view.state = TransferState::Failed;
@@ -134,7 +137,7 @@ impl Daemon {
                 }
             }
         });
-        self.save(save(&self.store, record.clone()));
+        self.save_transfer(record.clone());
         self.show(&Shown::Transfer(record.view.clone()));
         self.transfers.insert(id, Transfer { record, running: Some(running) });
     }
@@ -153,11 +156,16 @@ impl Daemon {
         }
         if state != before {
             let record = transfer.record.clone();
-            self.save(save(&self.store, record));
+            self.save_transfer(record);
         }
         let view = self.transfers.get(&id).map(|transfer| transfer.record.view.clone());
         view.into_iter().for_each(|view| self.show(&Shown::Transfer(view)));
         self.forget_oldest();
+    }
+
+    pub(super) fn save_transfer(&self, record: TransferRecord) {
+        let store = self.store.clone();
+        self.save(async move { store.put_transfer(record).await });
     }
 
     fn forget_oldest(&mut self) {
@@ -201,10 +209,6 @@ impl Daemon {
     pub(super) fn known_transfer(&self, id: TransferId) -> Option<&TransferRecord> {
         self.transfers.get(&id).map(|transfer| &transfer.record)
     }
-}
-
-async fn save(store: &crate::store::Store, record: TransferRecord) -> Result<(), crate::store::StoreError> {
-    store.put_transfer(record).await
 }
 
 /// The record of a transfer that starts now.

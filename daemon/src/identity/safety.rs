@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest;
 use bip39::Language;
-use filefleet_server::protos::IdentityKey;
+use filefleet_server::protos::certificate::IdentityKey;
 
 /// Words of each person's half: 6 × 11 bits = 66 bits, beyond anybody's search for a look-alike.
 const WORDS: usize = 6;

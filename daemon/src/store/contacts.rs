@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use filefleet_ctl::proto::{Accept, WirePath};
-use filefleet_server::protos::{IdentityKey, Name};
+use filefleet_server::protos::certificate::IdentityKey;
+use filefleet_server::protos::name::Name;
 use rusqlite::{Row, params};
 
 use super::{Store, StoreError};
@@ -84,7 +85,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<Contact>> {
         identity: IdentityKey::from_bytes(identity),
         verified: row.get(2)?,
         accept,
-        dest_dir: dest_dir.and_then(|dir| serde_json::from_str::<WirePath>(&dir).ok()).map(PathBuf::from),
+        dest_dir: dest_dir.and_then(|dir| serde_json::from_str::<WirePath>(&dir).ok()).map(|dir| dir.as_path().to_owned()),
         max_bytes: max_size.and_then(|most| u64::try_from(most).ok()),
         warning: row.get(6)?,
     }))

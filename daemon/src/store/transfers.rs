@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use filefleet_ctl::proto::{EntryView, RequestView, TransferView, WirePath};
-use filefleet_server::protos::IdentityKey;
+use filefleet_server::protos::certificate::IdentityKey;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Store, StoreError};
@@ -150,7 +150,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<TransferRecord>> {
         is_final: row.get(3)?,
         at: u64::try_from(at).unwrap_or(0),
         view,
-        sources: sources.into_iter().map(PathBuf::from).collect(),
+        sources: sources.iter().map(|path| path.as_path().to_owned()).collect(),
     }))
 }
 

@@ -18,8 +18,8 @@ pub(crate) use header::{
 };
 pub use message::TransferId;
 pub(crate) use message::{
-    Ack, Answer, Envelope, MAX_ACKS, MAX_ENTRIES, MAX_PREVIEW, MAX_PREVIEW_BYTES, Message, Preview,
+    put_entry, read_entry, Ack, Answer, Envelope, MAX_ACKS, MAX_ENTRIES, MAX_PREVIEW, MAX_PREVIEW_BYTES, Message, Preview,
     PreviewKind, Totals,
 };
 pub use reason::Reason;
-pub(crate) use wire::WireError;
+pub(crate) use wire::{Reader, WireError};

@@ -4,6 +4,7 @@
 //! One task per transfer ([`run`]), one writing thread ([`writer`]); blocks and packs come from
 //! their streams ([`streams`]) without passing through the task.
 
+mod deferred;
 pub(crate) mod streams;
 pub(crate) mod writer;
 
@@ -13,10 +14,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
-use tokio_util::sync::CancellationToken;
 
 use self::writer::{Job, Written};
-use super::Inbound;
+use super::{Inbound, Stop};
 use super::dest::Destination;
 use super::outgoing::{Outgoing, closed, flush_one};
 use super::progress::{Cause, Fault, Progress, RateMeter, State};
@@ -37,6 +37,9 @@ const PROGRESS_STEP: Duration = Duration::from_millis(100);
 pub(crate) struct Reception {
     pub(crate) id: TransferId,
     pub(crate) dest_dir: PathBuf,
+    /// Whether the folder is made when it does not exist: ours by default is, one that somebody named
+    /// must be there.
+    pub(crate) make_dir: bool,
     /// The most bytes of content that are taken, whatever the request says.
     pub(crate) max_bytes: Option<u64>,
     pub(crate) totals: Totals,
@@ -51,16 +54,21 @@ pub(crate) async fn run(
     jobs: mpsc::Sender<Job>,
     job_queue: mpsc::Receiver<Job>,
     progress: watch::Sender<Progress>,
-    cancel: CancellationToken,
+    stop: Stop,
 ) {
     // Full: the writing thread waits for this task, which always reads.
     let (tell, told) = mpsc::channel(64);
-    let Reception { id, dest_dir, max_bytes, totals } = reception;
+    let Reception { id, dest_dir, make_dir, max_bytes, totals } = reception;
+    let folder_id = super::folder_id(&session.identity(), id);
     let writing = tokio::task::spawn_blocking(move || {
-        match Destination::create(&dest_dir, id.0) {
+        if make_dir && let Err(error) = std::fs::create_dir_all(&dest_dir) {
+            // What is wrong with it is said when it is opened.
+            tracing::warn!(%error, "cannot make the folder for received files");
+        }
+        match Destination::create(&dest_dir, folder_id) {
             Ok(dest) => writer::write(dest, max_bytes, job_queue, &tell),
             Err(error) => {
-                let fault = Fault::reason(writer::reason_of(&error), error.to_string());
+                let fault = writer::fault_of(&error);
                 // The task may be gone already; then nobody needs to be told.
                 let _ = tell.blocking_send(Written::Failed(fault));
             }
@@ -74,7 +82,7 @@ pub(crate) async fn run(
         waiting_jobs: VecDeque::new(),
         told,
         progress,
-        cancel,
+        stop,
         outgoing: Outgoing::new(id),
         instance: random_instance(),
         lost_at: None,
@@ -104,7 +112,7 @@ struct Receiver {
     waiting_jobs: VecDeque<Job>,
     told: mpsc::Receiver<Written>,
     progress: watch::Sender<Progress>,
-    cancel: CancellationToken,
+    stop: Stop,
     outgoing: Outgoing,
     instance: u64,
     lost_at: Option<Instant>,
@@ -120,20 +128,19 @@ impl Receiver {
     async fn run(&mut self) -> Result<(), Fault> {
         let mut tick = tokio::time::interval(PROGRESS_STEP);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let jobs = self.jobs.clone();
         loop {
             let session = self.session.clone();
             tokio::select! {
                 biased;
-                () = self.cancel.cancelled() => {
-                    return Err(Fault::reason(Reason::Cancelled, ""));
-                }
+                fault = self.stop.requested() => return Err(fault),
                 written = self.told.recv() => {
                     let gone = || Fault::reason(Reason::Other, "the writing thread ended");
                     if self.written(written.ok_or_else(gone)?)? {
                         return Ok(());
                     }
                 }
-                Ok(permit) = self.jobs.reserve(), if !self.waiting_jobs.is_empty() => {
+                Ok(permit) = jobs.reserve(), if !self.waiting_jobs.is_empty() => {
                     if let Some(job) = self.waiting_jobs.pop_front() {
                         permit.send(job);
                     }

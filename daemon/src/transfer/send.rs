@@ -10,11 +10,11 @@ mod stream;
 mod survey;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use self::flight::Flight;
 use self::reader::Step;
@@ -23,10 +23,13 @@ use super::buffer::Pool;
 use super::outgoing::{Outgoing, closed, flush_one};
 use super::progress::{Cause, Fault, Progress, RateMeter, State};
 use super::proto::{Answer, Message, Preview, Reason, TransferId};
-use super::source::Walk;
+use super::source::Source;
+use crate::error::chain;
 use crate::peer::{CloseReason, ConnectError, LinkKind, Peers, Session};
-use crate::transfer::Inbound;
-use filefleet_server::protos::{IdentityKey, Name};
+use crate::transfer::{Inbound, Stop};
+use filefleet_server::client::{self as rendezvous, RefuseReason};
+use filefleet_server::protos::certificate::IdentityKey;
+use filefleet_server::protos::name::Name;
 
 /// How long a transfer that has begun looks for a peer that went away. A laptop that changes its
 /// network is back well within it; a person who waits at a terminal should not wait much longer.
@@ -57,9 +60,9 @@ pub(crate) async fn run(
     peers: Peers,
     mailbox: mpsc::Receiver<Inbound>,
     progress: watch::Sender<Progress>,
-    cancel: CancellationToken,
+    stop: Stop,
 ) {
-    let outcome = match Sender::start(order, peers, mailbox, progress.clone(), cancel) {
+    let outcome = match Sender::start(order, peers, mailbox, progress.clone(), stop) {
         Ok(mut sender) => {
             let outcome = sender.run().await;
             if let Err(fault) = &outcome {
@@ -85,10 +88,11 @@ pub(crate) async fn run(
 
 struct Sender {
     order: Order,
+    source: Arc<Source>,
     peers: Peers,
     mailbox: mpsc::Receiver<Inbound>,
     progress: watch::Sender<Progress>,
-    cancel: CancellationToken,
+    stop: Stop,
     reports: mpsc::Receiver<Report>,
     preview: Vec<Preview>,
     pages: JoinSet<Message>,
@@ -133,10 +137,12 @@ impl Sender {
         peers: Peers,
         mailbox: mpsc::Receiver<Inbound>,
         progress: watch::Sender<Progress>,
-        cancel: CancellationToken,
+        stop: Stop,
     ) -> Result<Self, Fault> {
-        let walk = Walk::new(&order.sources)
+        let source = Source::new(&order.sources)
             .map_err(|error| Fault::reason(Reason::SourceUnreadable, error.to_string()))?;
+        let source = Arc::new(source);
+        let walk = source.walk();
         // Two: the first report and the last one.
         let (send_report, reports) = mpsc::channel(2);
         tokio::task::spawn_blocking(move || survey::count(walk, send_report));
@@ -153,10 +159,11 @@ impl Sender {
         };
         Ok(Self {
             order,
+            source,
             peers,
             mailbox,
             progress,
-            cancel,
+            stop,
             reports,
             preview: Vec::new(),
             pages: JoinSet::new(),
@@ -185,7 +192,7 @@ impl Sender {
             match self.stream(session).await? {
                 Phase::Complete => return Ok(()),
                 Phase::Lost(reason) => {
-                    tracing::info!(transfer = %self.order.id, %reason, "session lost");
+                    tracing::info!(transfer = %self.order.id, ?reason, "session lost");
                     refuse_to_go_on(&reason)?;
                     lost_at.get_or_insert_with(Instant::now);
                     self.show_away();
@@ -199,7 +206,7 @@ impl Sender {
         let name = self.order.to.clone();
         let found = tokio::select! {
             biased;
-            () = self.cancel.cancelled() => return Err(cancelled()),
+            fault = self.stop.requested() => return Err(fault),
             found = self.peers.session(&name, self.order.expected) => found,
         };
         let error = match found {
@@ -212,7 +219,7 @@ impl Sender {
         }
         tokio::select! {
             biased;
-            () = self.cancel.cancelled() => Err(cancelled()),
+            fault = self.stop.requested() => Err(fault),
             () = tokio::time::sleep(RETRY_PAUSE) => Ok(None),
         }
     }
@@ -235,7 +242,7 @@ impl Sender {
                 Event::Closed(reason) => {
                     refuse_to_go_on(&reason)?;
                     if self.instance.is_none() {
-                        return Err(Fault::new(Cause::Offline, reason.to_string()));
+                        return Err(Fault::new(Cause::Offline, format!("{reason:?}")));
                     }
                     return Ok(None);
                 }
@@ -268,7 +275,7 @@ impl Sender {
             let waiting = !self.content.outgoing.is_empty();
             tokio::select! {
                 biased;
-                () = self.cancel.cancelled() => return Err(cancelled()),
+                fault = self.stop.requested() => return Err(fault),
                 inbound = self.mailbox.recv() => {
                     return inbound.map(Event::Inbound).ok_or_else(cancelled);
                 }
@@ -313,8 +320,8 @@ impl Sender {
     fn page(&mut self, offset: u64, limit: u16) {
         // A peer that asks faster than we walk gets fewer answers.
         if self.pages.len() < MAX_PAGES {
-            let sources = self.order.sources.clone();
-            self.pages.spawn_blocking(move || survey::page(&sources, offset, limit));
+            let source = Arc::clone(&self.source);
+            self.pages.spawn_blocking(move || survey::page(&source, offset, limit));
         }
     }
 
@@ -332,18 +339,16 @@ impl Sender {
         });
     }
 
-    fn start_reading(&mut self) -> Result<(), Fault> {
+    fn start_reading(&mut self) {
         if self.content.steps.is_some() || self.content.finish.is_some() {
-            return Ok(());
+            return;
         }
-        let walk = Walk::new(&self.order.sources)
-            .map_err(|error| Fault::reason(Reason::SourceUnreadable, error.to_string()))?;
         // Full: the reading thread waits. Four chunks are read ahead of the window.
         let (send_step, steps) = mpsc::channel(4);
         let (id, pool) = (self.order.id, Pool::new(flight::WINDOW));
-        tokio::task::spawn_blocking(move || reader::read(id, walk, pool, send_step));
+        let source = Arc::clone(&self.source);
+        tokio::task::spawn_blocking(move || reader::read(id, source, pool, send_step));
         self.content.steps = Some(steps);
-        Ok(())
     }
 
     /// Tells the receiver that the transfer is over, if it does not know.
@@ -388,29 +393,31 @@ fn refuse_to_go_on(reason: &CloseReason) -> Result<(), Fault> {
 
 /// Whether trying again may help.
 fn is_passing(error: &ConnectError) -> bool {
-    !matches!(error, ConnectError::UnknownName | ConnectError::IdentityChanged { .. })
+    let fault = connect_fault(error);
+    matches!(fault.cause, Cause::Offline | Cause::NotRegistered | Cause::ServerUnreachable)
 }
 
 /// What a failed connection means for the transfer.
-fn connect_fault(error: &ConnectError) -> Fault {
+pub(crate) fn connect_fault(error: &ConnectError) -> Fault {
     let cause = match error {
-        ConnectError::UnknownName => Cause::UnknownName,
-        ConnectError::IdentityChanged { .. } => Cause::IdentityChanged,
+        ConnectError::IdentityChanged { .. }
+        | ConnectError::Refused(RefuseReason::IdentityChanged)
+        | ConnectError::Failed(CloseReason::IdentityChanged) => Cause::IdentityChanged,
+        ConnectError::Refused(RefuseReason::Blocked)
+        | ConnectError::Failed(CloseReason::Blocked) => {
+            return Fault::from_peer(Reason::NotAllowed, "");
+        }
+        ConnectError::Refused(RefuseReason::Busy) => return Fault::from_peer(Reason::Busy, ""),
         ConnectError::NotRegistered => Cause::NotRegistered,
-        ConnectError::ServerUnreachable(_) => Cause::ServerUnreachable,
-        ConnectError::Refused(reason) => return Fault::from_peer(refusal(*reason), ""),
+        ConnectError::Server(error) => match **error {
+            rendezvous::Error::UnknownName => Cause::UnknownName,
+            rendezvous::Error::Offline => Cause::Offline,
+            rendezvous::Error::NotRegistered => Cause::NotRegistered,
+            _ => Cause::ServerUnreachable,
+        },
         _ => Cause::Offline,
     };
-    Fault::new(cause, error.to_string())
-}
-
-fn refusal(reason: filefleet_server::protos::RefuseReason) -> Reason {
-    use filefleet_server::protos::RefuseReason;
-    match reason {
-        RefuseReason::Blocked => Reason::NotAllowed,
-        RefuseReason::Busy => Reason::Busy,
-        _ => Reason::Other,
-    }
+    Fault::new(cause, chain(error))
 }
 
 /// The kind of link that a view of links says is in use.

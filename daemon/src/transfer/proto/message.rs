@@ -362,7 +362,7 @@ fn put_previews(out: &mut Vec<u8>, previews: &[Preview]) {
             PreviewKind::Symlink => 2,
         });
         out.extend_from_slice(&preview.size.to_be_bytes());
-        put_bytes(out, &preview.path.encode());
+        put_bytes(out, preview.path.as_bytes());
     }
 }
 
@@ -393,9 +393,9 @@ pub(crate) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
     };
     out.push(kind);
     out.extend_from_slice(&u16::try_from(entry.mode & 0o777).unwrap_or(0).to_be_bytes());
-    out.extend_from_slice(&entry.mtime.secs.to_be_bytes());
-    out.extend_from_slice(&entry.mtime.nanos.to_be_bytes());
-    put_bytes(out, &entry.path.encode());
+    out.extend_from_slice(&entry.mtime.secs().to_be_bytes());
+    out.extend_from_slice(&entry.mtime.nanos().to_be_bytes());
+    put_bytes(out, entry.path.as_bytes());
     match &entry.kind {
         EntryKind::File { size } => out.extend_from_slice(&size.to_be_bytes()),
         EntryKind::Directory => {}
@@ -410,10 +410,8 @@ pub(crate) fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, WireError> {
     if mode > 0o777 {
         return Err(WireError::Invalid("permission bits"));
     }
-    let mtime = Timestamp { secs: reader.i64()?, nanos: reader.u32()? };
-    if mtime.nanos >= 1_000_000_000 {
-        return Err(WireError::Invalid("modification time"));
-    }
+    let (secs, nanos) = (reader.i64()?, reader.u32()?);
+    let mtime = Timestamp::new(secs, nanos).ok_or(WireError::Invalid("modification time"))?;
     let path = read_path(reader)?;
     let kind = match kind {
         0 => EntryKind::File { size: reader.u64()? },

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use super::deferred::Deferred;
+use crate::error::chain;
 use crate::peer::LinkKind;
 use crate::transfer::buffer::Buffer;
 use crate::transfer::dest::{Commit, DestError, Destination, PartialFile};
@@ -103,7 +105,7 @@ enum Stop {
 
 impl From<DestError> for Stop {
     fn from(error: DestError) -> Self {
-        Self::Fault(Fault::reason(reason_of(&error), error.to_string()))
+        Self::Fault(fault_of(&error))
     }
 }
 
@@ -111,15 +113,31 @@ fn protocol(text: &str) -> Stop {
     Stop::Fault(Fault::reason(Reason::Protocol, text))
 }
 
+/// A destination's error as the end of a transfer.
+pub(crate) fn fault_of(error: &DestError) -> Fault {
+    Fault::reason(reason_of(error), chain(error))
+}
+
 /// What a destination's error is called on the wire.
-pub(crate) fn reason_of(error: &DestError) -> Reason {
+fn reason_of(error: &DestError) -> Reason {
     match error {
-        DestError::NoSpace { .. } => Reason::NoSpace,
-        DestError::ReadOnly { .. } | DestError::PermissionDenied { .. } => Reason::PermissionDenied,
-        DestError::NotFound { .. } => Reason::DestinationGone,
-        DestError::Unsafe(_) => Reason::BadName,
+        DestError::NoSpace | DestError::QuotaExceeded => Reason::NoSpace,
+        DestError::ReadOnly | DestError::PermissionDenied => Reason::PermissionDenied,
+        DestError::Vanished | DestError::NotAFolder => Reason::DestinationGone,
+        DestError::Unsafe(_) | DestError::NameRefused | DestError::NamesExhausted(_) => Reason::BadName,
+        DestError::TooManyFolders | DestError::WrongLength => Reason::Protocol,
         _ => Reason::Io,
     }
+}
+
+/// Whether an error says that nothing more can be stored, rather than this one entry.
+fn is_fatal(error: &DestError) -> bool {
+    use DestError as E;
+    matches!(
+        error,
+        E::NoSpace | E::QuotaExceeded | E::ReadOnly | E::Vanished | E::NotAFolder | E::Tampered
+            | E::InUse | E::TooManyFolders | E::Io(_)
+    )
 }
 
 struct Writer<'a> {
@@ -130,6 +148,7 @@ struct Writer<'a> {
     parked: Vec<Block>,
     /// Whole and waiting for the next commit.
     pending: Vec<(u64, Entry)>,
+    deferred: Deferred,
     /// Entries that have come, and packs.
     entries: RangeSet,
     packs: RangeSet,
@@ -159,6 +178,7 @@ impl<'a> Writer<'a> {
             open: HashMap::new(),
             parked: Vec::new(),
             pending: Vec::new(),
+            deferred: Deferred::default(),
             entries: RangeSet::default(),
             packs: RangeSet::default(),
             received: 0,
@@ -230,29 +250,42 @@ impl<'a> Writer<'a> {
             return Err(protocol("only files come in blocks"));
         };
         let new = self.note_entry(file)?;
-        if let Some(open) = self.open.get_mut(&file) {
+        if let Some(open) = self.open.get(&file) {
             if revision > open.revision {
-                open.partial.resize(size)?;
+                // The old handle goes first: it is bound to the old length.
+                let OpenFile { mut cvs, .. } = self.open.remove(&file).expect("it was just found");
                 let blocks = hash::block_count(size);
-                open.cvs.retain(|block, _| u64::from(*block) < blocks);
-                (open.entry, open.size, open.revision, open.root) = (entry, size, revision, None);
+                cvs.retain(|block, _| u64::from(*block) < blocks);
+                self.open_file(file, revision, entry, size, cvs)?;
             }
         } else if new {
             if self.open.len() >= MAX_OPEN {
                 return Err(protocol("too many files at once"));
             }
-            let partial = match self.dest.open_partial(file, size) {
-                Ok(partial) => partial,
-                Err(error) => return self.file_failed(file, &entry, error),
-            };
-            let cvs = BTreeMap::new();
-            self.open.insert(file, OpenFile { entry, size, revision, partial, cvs, root: None });
+            self.open_file(file, revision, entry, size, BTreeMap::new())?;
         }
         let (now, later) = std::mem::take(&mut self.parked)
             .into_iter()
             .partition(|block| block.header.file == file && block.header.revision <= revision);
         self.parked = later;
         now.into_iter().try_for_each(|block: Block| self.block(block))
+    }
+
+    fn open_file(
+        &mut self,
+        file: u64,
+        revision: u8,
+        entry: Entry,
+        size: u64,
+        cvs: BTreeMap<u32, [u8; 32]>,
+    ) -> Result<(), Stop> {
+        match self.dest.open_partial(file, size) {
+            Ok(partial) => {
+                self.open.insert(file, OpenFile { entry, size, revision, partial, cvs, root: None });
+                Ok(())
+            }
+            Err(error) => self.file_failed(file, &entry, error),
+        }
     }
 
     fn block(&mut self, block: Block) -> Result<(), Stop> {
@@ -346,30 +379,35 @@ impl<'a> Writer<'a> {
                 let text = "its content does not match its hash".to_owned();
                 return self.settle_failed(index, &entry, Reason::Corrupt, text);
             }
-            EntryKind::File { .. } => self.dest.write_small(index, bytes),
-            EntryKind::Directory => self.dest.make_directory(&entry),
-            EntryKind::Symlink { .. } => self.dest.make_symlink(&entry),
+            EntryKind::File { .. } => self.dest.write_small(index, bytes, Some(&entry)),
+            EntryKind::Directory | EntryKind::Symlink { .. } => return self.defer(index, &entry),
         };
         match stored {
-            Ok(()) if matches!(entry.kind, EntryKind::File { .. }) => {
-                self.pending.push((index, entry));
-                Ok(())
-            }
             Ok(()) => {
-                self.settled += 1;
+                self.pending.push((index, entry));
                 Ok(())
             }
             Err(error) => self.file_failed(index, &entry, error),
         }
     }
 
+    /// Folders and links wait for the end: links so that nothing is ever written through one, folders
+    /// so that their permissions and times are what the sender's are.
+    fn defer(&mut self, index: u64, entry: &Entry) -> Result<(), Stop> {
+        self.settled += 1;
+        if !self.deferred.push(index, entry) {
+            return Err(protocol("more folders and links than a transfer may have"));
+        }
+        Ok(())
+    }
+
     /// An entry that cannot be stored is given up; one that shows that nothing can be stored any more
     /// ends the transfer.
     fn file_failed(&mut self, index: u64, entry: &Entry, error: DestError) -> Result<(), Stop> {
-        if error.is_fatal() {
+        if is_fatal(&error) {
             return Err(error.into());
         }
-        self.settle_failed(index, entry, reason_of(&error), error.to_string())
+        self.settle_failed(index, entry, reason_of(&error), chain(&error))
     }
 
     fn settle_failed(
@@ -418,34 +456,48 @@ impl<'a> Writer<'a> {
         if waiting > 0 {
             return self.commit();
         }
+        self.commit_deferred()?;
         Err(Stop::Complete)
     }
 
-    fn end(self, stop: Stop) {
+    /// Makes the links, then the folders, children before their parents.
+    fn commit_deferred(&mut self) -> Result<(), Stop> {
+        for batch in self.deferred.take_batches(MAX_BATCH) {
+            let commits: Vec<_> =
+                batch.iter().map(|(index, entry)| Commit { index: *index, entry }).collect();
+            for ((index, entry), result) in batch.iter().zip(self.dest.commit(&commits)) {
+                if let Err(error) = result {
+                    self.file_failed(*index, entry, error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end(mut self, stop: Stop) {
         // The transfer's task may be gone already; then nobody needs to be told.
         let told = self.told;
         match stop {
             Stop::Complete => {
                 let (files, bytes) = (self.delivered_files, self.delivered_bytes);
-                let _ = told.blocking_send(match self.dest.finish() {
-                    Ok(failures) => {
-                        for (path, error) in failures {
-                            let (reason, text) = (reason_of(&error), error.to_string());
-                            let file = u64::MAX;
-                            let _ = told.blocking_send(Written::FileFailed { file, path, reason, text });
-                        }
-                        Written::Complete { files, bytes }
-                    }
-                    Err(error) => {
-                        Written::Failed(Fault::reason(reason_of(&error), error.to_string()))
-                    }
-                });
+                if let Err(error) = self.dest.finish() {
+                    tracing::warn!(%error, "the partial folder of a complete transfer stays");
+                }
+                let _ = told.blocking_send(Written::Complete { files, bytes });
             }
-            Stop::Abandoned => self.dest.abandon(),
+            Stop::Abandoned => abandon(&self.dest),
             Stop::Fault(fault) => {
-                self.dest.abandon();
+                // Files under way are closed first, so that a full disk has room for the clean-up.
+                self.open.clear();
+                abandon(&self.dest);
                 let _ = told.blocking_send(Written::Failed(fault));
             }
         }
+    }
+}
+
+fn abandon(dest: &Destination) {
+    if let Err(error) = dest.abandon() {
+        tracing::warn!(%error, "the partial folder of a transfer stays");
     }
 }

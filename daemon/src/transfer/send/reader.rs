@@ -1,9 +1,12 @@
 //! The sender's reading side: walks the sources, reads and hashes them, and lays content out in
 //! chunks, all on one blocking thread that is held back by its bounded channel.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use crate::error::chain;
 use crate::transfer::buffer::{Buffer, Pool};
 use crate::transfer::entry::{Entry, EntryKind};
 use crate::transfer::hash::{self, BLOCK};
@@ -11,7 +14,7 @@ use crate::transfer::proto::{
     BLOCK_HEADER_LEN, BlockHeader, MAX_PACK_ENTRIES, MAX_PACK_TABLE, PackEntry, PackHeader, Prefix,
     Reason, StreamKind, TransferId,
 };
-use crate::transfer::source::{SourceFile, Walk, WalkItem};
+use crate::transfer::source::{Source, SourceFile};
 
 /// How often a file that changes while it is read is read again before it is given up.
 const MAX_REVISIONS: u8 = 3;
@@ -55,15 +58,16 @@ pub(crate) enum Step {
 #[derive(Debug)]
 struct Stopped;
 
-/// Reads everything that `walk` finds. Returns when all is read or the channel is closed.
-pub(crate) fn read(transfer: TransferId, walk: Walk, pool: Pool, steps: mpsc::Sender<Step>) {
-    let mut reader = Reader { transfer, pool, steps, next_index: 0, next_pack: 0, pack: None };
+/// Reads everything that `source` holds. Returns when all is read or the channel is closed.
+pub(crate) fn read(transfer: TransferId, source: Arc<Source>, pool: Pool, steps: mpsc::Sender<Step>) {
+    let mut reader = Reader { transfer, source, pool, steps, next_index: 0, next_pack: 0, pack: None };
     // A closed channel only says that nobody wants the rest.
-    let _ = reader.run(walk);
+    let _ = reader.run();
 }
 
 struct Reader {
     transfer: TransferId,
+    source: Arc<Source>,
     pool: Pool,
     steps: mpsc::Sender<Step>,
     next_index: u64,
@@ -80,18 +84,20 @@ struct Pack {
 }
 
 impl Reader {
-    fn run(&mut self, walk: Walk) -> Result<(), Stopped> {
-        for item in walk {
+    fn run(&mut self) -> Result<(), Stopped> {
+        for item in self.source.walk() {
             match item {
-                WalkItem::Entry { entry, location } => match entry.kind {
-                    EntryKind::File { size } if size > BLOCK => self.large(entry, &location)?,
-                    EntryKind::File { .. } => self.small(entry, &location)?,
+                Ok(entry) => match entry.kind {
+                    EntryKind::File { size } if size > BLOCK => self.large(entry)?,
+                    EntryKind::File { .. } => self.small(entry)?,
                     EntryKind::Directory | EntryKind::Symlink { .. } => {
                         self.add(entry, [0; 32], 0)?;
                     }
                 },
-                WalkItem::Skipped { path, message } => {
-                    self.failed(None, path, Reason::SourceUnreadable, message)?;
+                Err(skipped) => {
+                    let path = skipped.file_path.to_string_lossy().into_owned();
+                    let text = chain(&skipped.reason);
+                    self.failed(None, path, Reason::SourceUnreadable, text)?;
                 }
             }
         }
@@ -114,24 +120,24 @@ impl Reader {
     }
 
     /// A file that fits a pack: read whole, between two looks at its metadata.
-    fn small(&mut self, mut entry: Entry, location: &std::path::Path) -> Result<(), Stopped> {
+    fn small(&mut self, mut entry: Entry) -> Result<(), Stopped> {
         for _ in 0..=MAX_REVISIONS {
-            let mut source = match SourceFile::open(location) {
+            let source = match self.source.open(&entry.path) {
                 Ok(source) => source,
                 Err(error) => {
                     let path = entry.path.to_string();
-                    return self.failed(None, path, Reason::SourceUnreadable, error.to_string());
+                    return self.failed(None, path, Reason::SourceUnreadable, chain(&error));
                 }
             };
-            entry = source.describe(entry);
+            entry = describe(entry, &source);
             let EntryKind::File { size } = entry.kind else { break };
             let Some(len) = usize::try_from(size).ok().filter(|len| *len <= BLOCK_LEN) else {
-                return self.large(entry, location);
+                return self.large(entry);
             };
             let pack = self.room(len)?;
             let content = &mut pack.content.as_mut()[pack.len..pack.len + len];
             let whole = source.read_block(0, content).is_ok_and(|read| read == len);
-            if whole && source.unchanged() {
+            if whole && source.change().is_none() {
                 let hash = *blake3::hash(content).as_bytes();
                 return self.add(entry, hash, len);
             }
@@ -189,25 +195,26 @@ impl Reader {
 
     /// A file that goes in blocks; read again, and only what changed sent again, when its source
     /// changes meanwhile.
-    fn large(&mut self, mut entry: Entry, location: &std::path::Path) -> Result<(), Stopped> {
+    fn large(&mut self, mut entry: Entry) -> Result<(), Stopped> {
         let file = self.next_index;
         self.next_index += 1;
         let mut cvs = Vec::new();
         for revision in 0..=MAX_REVISIONS {
-            let mut source = match SourceFile::open(location) {
+            let source = match self.source.open(&entry.path) {
                 Ok(source) => source,
                 Err(error) => {
                     let path = entry.path.to_string();
                     let known = (revision > 0).then_some(file);
                     self.next_index -= u64::from(known.is_none());
-                    return self.failed(known, path, Reason::SourceUnreadable, error.to_string());
+                    return self.failed(known, path, Reason::SourceUnreadable, chain(&error));
                 }
             };
-            entry = source.describe(entry);
+            entry = describe(entry, &source);
             let EntryKind::File { size } = entry.kind else { break };
             self.step(Step::Start { file, revision, entry: entry.clone() })?;
-            if self.blocks(&mut source, file, revision, size, &mut cvs)? && source.unchanged() {
-                return self.step(Step::End { file, revision, root: hash::root(size, &cvs) });
+            if self.blocks(&source, file, revision, size, &mut cvs)? && source.change().is_none() {
+                let root = hash::root(size, &cvs).expect("every block was read");
+                return self.step(Step::End { file, revision, root });
             }
         }
         let text = "it kept changing while it was sent".to_owned();
@@ -217,7 +224,7 @@ impl Reader {
     /// Sends the blocks that differ from `cvs`; false if the file turned out shorter than `size`.
     fn blocks(
         &self,
-        source: &mut SourceFile,
+        source: &SourceFile,
         file: u64,
         revision: u8,
         size: u64,
@@ -233,6 +240,7 @@ impl Reader {
                 return Ok(false);
             }
             let cv = hash::block_cv(size, block.into(), buffer.as_ref());
+            let cv = cv.expect("the block was read whole");
             if cvs.get(block as usize) != Some(&cv) {
                 let len = u32::try_from(len).expect("a block is at most 1 MiB");
                 self.block(BlockHeader { file, revision, block, len, cv }, buffer.freeze())?;
@@ -254,4 +262,9 @@ impl Reader {
         let head = self.head(StreamKind::Block, &encoded);
         self.step(Step::Chunk(Chunk { id, head, content, cv: Some(header.cv) }))
     }
+}
+
+/// The entry as the opened file says that it is now.
+fn describe(entry: Entry, source: &SourceFile) -> Entry {
+    Entry { kind: EntryKind::File { size: source.size() }, mtime: source.mtime(), ..entry }
 }

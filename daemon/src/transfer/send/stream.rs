@@ -34,9 +34,10 @@ impl Sender {
     /// Streams until the transfer is complete or the session is gone.
     pub(super) async fn stream(&mut self, session: Session) -> Result<Phase, Fault> {
         let _guard = session.hold();
+        session.allow_direct();
         self.session = Some(session.clone());
         self.resume_in_session();
-        self.start_reading()?;
+        self.start_reading();
         self.progress.send_modify(|progress| {
             progress.state = State::Active;
             progress.detail = None;
@@ -53,7 +54,7 @@ impl Sender {
             let waiting = !self.content.outgoing.is_empty();
             tokio::select! {
                 biased;
-                () = self.cancel.cancelled() => return Err(cancelled()),
+                fault = self.stop.requested() => return Err(fault),
                 Some(handed) = handing.join_next() => {
                     self.handed(&session, handed.map_err(|error| internal(&error))?);
                 }

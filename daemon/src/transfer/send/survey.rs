@@ -1,7 +1,6 @@
 //! Counts what is going to be sent, beside the sending: the request says "at least" until this is
 //! through. It also answers the receiver's questions for pages of the manifest.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -10,7 +9,7 @@ use crate::transfer::entry::{Entry, EntryKind};
 use crate::transfer::proto::{
     MAX_PREVIEW, MAX_PREVIEW_BYTES, Message, Preview, PreviewKind, Totals,
 };
-use crate::transfer::source::{Walk, WalkItem};
+use crate::transfer::source::{Source, Walk};
 
 /// How long a request is held back for the count to end: too short for a person to notice.
 const FIRST_REPORT: Duration = Duration::from_millis(30);
@@ -31,7 +30,7 @@ pub(crate) fn count(walk: Walk, reports: mpsc::Sender<Report>) {
     let mut preview = Previews::default();
     let mut reported = false;
     for item in walk {
-        if let WalkItem::Entry { entry, .. } = item {
+        if let Ok(entry) = item {
             if let EntryKind::File { size } = entry.kind {
                 totals.files += 1;
                 totals.bytes = totals.bytes.saturating_add(size);
@@ -52,20 +51,14 @@ pub(crate) fn count(walk: Walk, reports: mpsc::Sender<Report>) {
 }
 
 /// One page of the manifest, found by walking again: pages are asked for by people, rarely.
-pub(crate) fn page(sources: &[PathBuf], offset: u64, limit: u16) -> Message {
+pub(crate) fn page(source: &Source, offset: u64, limit: u16) -> Message {
     let mut page = Previews::default();
     let mut last = true;
-    if let Ok(walk) = Walk::new(sources) {
-        let skip = usize::try_from(offset).unwrap_or(usize::MAX);
-        let entries = walk.filter_map(|item| match item {
-            WalkItem::Entry { entry, .. } => Some(entry),
-            WalkItem::Skipped { .. } => None,
-        });
-        for entry in entries.skip(skip) {
-            if page.entries.len() >= usize::from(limit) || !page.offer(entry) {
-                last = false;
-                break;
-            }
+    let skip = usize::try_from(offset).unwrap_or(usize::MAX);
+    for entry in source.walk().filter_map(Result::ok).skip(skip) {
+        if page.entries.len() >= usize::from(limit) || !page.offer(entry) {
+            last = false;
+            break;
         }
     }
     Message::Page { offset, last, entries: page.entries }
@@ -86,7 +79,7 @@ impl Previews {
             EntryKind::Directory => (PreviewKind::Directory, 0),
             EntryKind::Symlink { .. } => (PreviewKind::Symlink, 0),
         };
-        let bytes = self.bytes + entry.path.encode().len() + 11;
+        let bytes = self.bytes + entry.path.as_bytes().len() + 11;
         if self.entries.len() >= usize::from(MAX_PREVIEW) || bytes > MAX_PREVIEW_BYTES {
             return false;
         }
