@@ -1,0 +1,4 @@
+//! The FileFleet daemon.
+
+pub mod peer;
+pub mod transport;
