@@ -1,0 +1,208 @@
+//! One session with a peer device: the handle that the rest of the daemon holds. Its actor is in
+//! `session/actor.rs`.
+
+pub(super) mod actor;
+mod links;
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use filefleet_server::protos::{
+    certificate::{DeviceCertificate, IdentityKey},
+    name::Name,
+};
+use quinn::SendStream;
+use tokio::sync::{mpsc, watch};
+
+use super::{CloseReason, LinkId, LinkKind, LinkView, Peer, frame::MAX_MESSAGE};
+
+/// A session with a peer. Clones are handles of the same session; dropping them all does not end
+/// it, idleness does.
+#[derive(Clone)]
+pub struct Session(Arc<Shared>);
+
+struct Shared {
+    peer: Peer,
+    outgoing: mpsc::Sender<Bytes>,
+    wishes: watch::Sender<Wishes>,
+    links: watch::Receiver<Vec<LinkView>>,
+    closed: watch::Receiver<Option<CloseReason>>,
+}
+
+/// What holders of the session want of its actor. A state rather than commands: saying it never
+/// waits and is never lost.
+#[derive(Debug, Default)]
+struct Wishes {
+    direct: bool,
+    guards: usize,
+    close: Option<CloseReason>,
+}
+
+/// The actor's ends of what a [`Session`] holds.
+#[derive(Debug)]
+struct Ends {
+    outgoing: mpsc::Receiver<Bytes>,
+    wishes: watch::Receiver<Wishes>,
+    links: watch::Sender<Vec<LinkView>>,
+    closed: watch::Sender<Option<CloseReason>>,
+}
+
+/// Messages that wait for room in the window; a sender waits while it is full.
+const OUTGOING: usize = 16;
+
+/// The session is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the session is over: {0:?}")]
+pub struct SessionClosed(pub CloseReason);
+
+/// Keeps a session's links up for as long as it lives.
+#[derive(Debug)]
+pub struct SessionGuard(Session);
+
+impl Session {
+    fn new(peer: Peer) -> (Self, Ends) {
+        let (outgoing, outgoing_end) = mpsc::channel(OUTGOING);
+        let (wishes, wishes_end) = watch::channel(Wishes::default());
+        let (links_end, links) = watch::channel(Vec::new());
+        let (closed_end, closed) = watch::channel(None);
+        let ends = Ends {
+            outgoing: outgoing_end,
+            wishes: wishes_end,
+            links: links_end,
+            closed: closed_end,
+        };
+        (
+            Self(Arc::new(Shared {
+                peer,
+                outgoing,
+                wishes,
+                links,
+                closed,
+            })),
+            ends,
+        )
+    }
+
+    /// The name under which the server knows the person.
+    pub fn name(&self) -> &Name {
+        &self.0.peer.name
+    }
+
+    /// Who it is. Both TLS and the certificate have proved it.
+    pub fn identity(&self) -> IdentityKey {
+        self.0.peer.identity()
+    }
+
+    /// The device's certificate.
+    pub fn certificate(&self) -> &DeviceCertificate {
+        &self.0.peer.certificate
+    }
+
+    /// Sends a message of at most [`MAX_MESSAGE`] bytes: reliably, in order, once, and over
+    /// another link if one dies. Waits while too much is unacknowledged. Cancel-safe: a message is
+    /// taken wholly or not at all.
+    pub async fn send(&self, message: Bytes) -> Result<(), SessionClosed> {
+        debug_assert!(
+            message.len() <= MAX_MESSAGE,
+            "a message of {} bytes",
+            message.len()
+        );
+        self.0.outgoing.send(message).await.map_err(|_| self.over())
+    }
+
+    /// The live links, best first; a dead one is gone from it.
+    pub fn links(&self) -> watch::Receiver<Vec<LinkView>> {
+        self.0.links.clone()
+    }
+
+    /// Opens a stream on the best live link. Waits while there is none and while the peer allows
+    /// no more streams. Cancel-safe.
+    pub async fn open_stream(&self) -> Result<(LinkId, LinkKind, SendStream), SessionClosed> {
+        let mut links = self.0.links.clone();
+        loop {
+            let best = links.borrow_and_update().first().cloned();
+            let opened = async {
+                let Some(link) = &best else {
+                    return std::future::pending().await;
+                };
+                match link.connection.open_uni().await {
+                    Ok(stream) => (link.id, link.kind, stream),
+                    // The link is dead, and will be gone from the list in a moment.
+                    Err(_) => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                opened = opened => return Ok(opened),
+                changed = links.changed() => changed.map_err(|_| self.over())?,
+            }
+        }
+    }
+
+    /// Allows direct links: candidates are exchanged from now on. Strangers stay behind the relay
+    /// until a person has accepted, so that they learn no address; whom we call is allowed at once.
+    pub fn allow_direct(&self) {
+        self.0
+            .wishes
+            .send_if_modified(|wishes| !std::mem::replace(&mut wishes.direct, true));
+    }
+
+    /// Whether direct links are allowed.
+    pub fn is_direct(&self) -> bool {
+        self.0.wishes.borrow().direct
+    }
+
+    /// Waits for the end. Cancel-safe.
+    pub async fn closed(&self) -> CloseReason {
+        let mut closed = self.0.closed.clone();
+        match closed.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(reason)) => *reason,
+            // The actor was aborted, as happens when the daemon ends.
+            _ => CloseReason::ShuttingDown,
+        }
+    }
+
+    /// Why it is over, if it is.
+    pub fn close_reason(&self) -> Option<CloseReason> {
+        let reason = *self.0.closed.borrow();
+        reason.or_else(|| {
+            self.0
+                .closed
+                .has_changed()
+                .err()
+                .map(|_| CloseReason::ShuttingDown)
+        })
+    }
+
+    /// Ends the session and tells the peer. Messages that are not acknowledged yet may be lost.
+    pub fn close(&self, reason: CloseReason) {
+        self.0.wishes.send_modify(|wishes| {
+            wishes.close.get_or_insert(reason);
+        });
+    }
+
+    /// Holds the session: while a guard lives, idle links stay and dead ones are made anew.
+    pub fn hold(&self) -> SessionGuard {
+        self.0.wishes.send_modify(|wishes| wishes.guards += 1);
+        SessionGuard(self.clone())
+    }
+
+    fn over(&self) -> SessionClosed {
+        SessionClosed(self.close_reason().unwrap_or(CloseReason::LocallyClosed))
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let peer = &self.0.peer;
+        f.debug_struct("Session")
+            .field("name", &peer.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        self.0.0.wishes.send_modify(|wishes| wishes.guards -= 1);
+    }
+}

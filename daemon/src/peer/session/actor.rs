@@ -1,0 +1,553 @@
+//! The actor of one session: it owns the links, numbers the messages and decides when it is over.
+
+use std::{
+    ops::ControlFlow,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use filefleet_server::{
+    client::{self, Call, Client},
+    protos::{relay::SessionId, rendezvous::RefuseReason},
+};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval, sleep, timeout},
+};
+
+use super::{
+    super::{
+        CloseReason, ConnectError, IncomingStream, LinkId, LinkKind, Peer, PeerEvent,
+        close::CloseCode,
+        frame::{Frame, Kind},
+        link::{FAREWELL, LinkEnd, LinkError, Local, Opened},
+        mailbox::{Inbox, Outbox, Violation},
+    },
+    Ends, Session,
+    links::Links,
+};
+use crate::transport::{MAX_STREAMS, relayed::Ticket, tls::KeyGuard};
+
+/// How long a session without links waits for one before it is over.
+const GRACE: Duration = Duration::from_secs(5);
+/// After this long without a guard and without messages or stream data the links are closed.
+const IDLE: Duration = Duration::from_secs(60);
+/// How often the links' counters are looked at.
+const TICK: Duration = Duration::from_millis(500);
+/// The side that does not call again first waits so long for the other one's call.
+const CALL_BACK: Duration = Duration::from_millis(1500);
+
+/// Commands of the peers' actor; it drops what does not fit, and the link in question fails.
+const COMMANDS: usize = 16;
+/// Frames from all links; while it is full, links do not read.
+const FRAMES: usize = 64;
+/// Messages that wait for the engine; beyond it nothing is acknowledged and the peer waits.
+const MESSAGES: usize = 32;
+
+/// What the peers' actor tells a session.
+#[derive(Debug)]
+pub(in crate::peer) enum Command {
+    /// Make the relayed link of a call.
+    Call(Ticket),
+    /// The callee refused a call.
+    Refused(SessionId, RefuseReason),
+    /// The peer has connected to the main socket.
+    Adopt(quinn::Connection),
+    /// Tell when there is a link, or that there will be none.
+    Wait(Waiter),
+}
+
+/// Who waits for a session.
+pub(in crate::peer) type Waiter = oneshot::Sender<Result<Session, ConnectError>>;
+
+/// How a session ended.
+#[derive(Debug)]
+pub(in crate::peer) enum Ending {
+    /// It is over.
+    Closed(CloseReason),
+    /// The peer's device began a newer session, of which this is the first link.
+    Replaced(Box<Opened>),
+}
+
+/// What a session is made from.
+#[derive(Debug)]
+pub(in crate::peer) struct Parts {
+    pub(in crate::peer) local: Arc<Local>,
+    pub(in crate::peer) rendezvous: watch::Receiver<Option<Client>>,
+    pub(in crate::peer) peer: Peer,
+    /// This side's name for the session's state.
+    pub(in crate::peer) incarnation: u64,
+    pub(in crate::peer) events: mpsc::Sender<PeerEvent>,
+}
+
+/// Owns one session until it is over.
+#[derive(Debug)]
+pub(in crate::peer) struct SessionActor {
+    local: Arc<Local>,
+    rendezvous: watch::Receiver<Option<Client>>,
+    peer: Peer,
+    incarnation: u64,
+    their_incarnation: Option<u64>,
+    session: Session,
+    ends: Ends,
+    commands: mpsc::Receiver<Command>,
+    events: mpsc::Sender<PeerEvent>,
+    /// Told to the daemon once there is a link.
+    announcement: Option<PeerEvent>,
+    engine: mpsc::Sender<Bytes>,
+    streams: mpsc::Sender<IncomingStream>,
+    frames: mpsc::Receiver<(LinkId, Frame)>,
+    frames_in: mpsc::Sender<(LinkId, Frame)>,
+    waiters: Vec<Waiter>,
+    outbox: Outbox,
+    inbox: Inbox,
+    links: Links,
+    running: JoinSet<LinkEnd>,
+    opening: JoinSet<Result<Opened, LinkError>>,
+    calling: JoinSet<Result<Call, client::Error>>,
+    /// The relay sessions of calls that are not links yet.
+    tickets: Vec<SessionId>,
+    failure: ConnectError,
+    active_at: Instant,
+    /// Since when there is no link.
+    unlinked_at: Instant,
+    /// Keeps the device's key admitted at the main endpoint.
+    _admitted: KeyGuard,
+}
+
+enum Input {
+    Command(Option<Command>),
+    Opened(Result<Opened, LinkError>),
+    Called(Result<Call, client::Error>),
+    Ended(LinkEnd),
+    Frame(LinkId, Frame),
+    Outgoing(Option<Bytes>),
+    Deliver(Option<Bytes>),
+    Announced,
+    Wishes,
+    Tick,
+}
+
+type Flow = ControlFlow<Ending>;
+
+impl SessionActor {
+    /// Prepares a session; nothing happens before [`run`](Self::run).
+    pub(in crate::peer) fn new(parts: Parts) -> (Self, Session, mpsc::Sender<Command>) {
+        let Parts {
+            local,
+            rendezvous,
+            peer,
+            incarnation,
+            events,
+        } = parts;
+        let (session, ends) = Session::new(peer.clone());
+        let (commands_in, commands) = mpsc::channel(COMMANDS);
+        let (engine, messages) = mpsc::channel(MESSAGES);
+        let streams_len = usize::try_from(MAX_STREAMS).expect("a usize has 32 bits");
+        let (streams, streams_end) = mpsc::channel(streams_len);
+        let (frames_in, frames) = mpsc::channel(FRAMES);
+        let announcement = PeerEvent::Session {
+            session: session.clone(),
+            messages,
+            streams: streams_end,
+        };
+        let admitted = local.keys.admit(peer.device());
+        let actor = Self {
+            local,
+            rendezvous,
+            peer,
+            incarnation,
+            their_incarnation: None,
+            session: session.clone(),
+            ends,
+            commands,
+            events,
+            announcement: Some(announcement),
+            engine,
+            streams,
+            frames,
+            frames_in,
+            waiters: Vec::new(),
+            outbox: Outbox::default(),
+            inbox: Inbox::default(),
+            links: Links::default(),
+            running: JoinSet::new(),
+            opening: JoinSet::new(),
+            calling: JoinSet::new(),
+            tickets: Vec::new(),
+            failure: ConnectError::TimedOut,
+            active_at: Instant::now(),
+            unlinked_at: Instant::now(),
+            _admitted: admitted,
+        };
+        (actor, session, commands_in)
+    }
+
+    /// Begins with a link that another session's actor has made.
+    pub(in crate::peer) fn begin_with(&mut self, link: Opened) {
+        self.their_incarnation = Some(link.incarnation);
+        self.add_link(link);
+    }
+
+    /// Runs until the session is over. Aborting it drops the links, which closes them.
+    pub(in crate::peer) async fn run(mut self) -> Ending {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let ending = loop {
+            let input = self.next(&mut tick).await;
+            if let ControlFlow::Break(ending) = self.handle(input) {
+                break ending;
+            }
+        };
+        self.finish(&ending).await;
+        ending
+    }
+
+    /// Every branch is cancel-safe: channels, joins, a tick.
+    async fn next(&mut self, tick: &mut tokio::time::Interval) -> Input {
+        let announce = self.announcement.is_some() && self.their_incarnation.is_some();
+        let deliverable = self.inbox.next_kind() == Some(Kind::ENGINE);
+        tokio::select! {
+            Some(Ok(end)) = self.running.join_next() => Input::Ended(end),
+            Some(Ok(opened)) = self.opening.join_next() => Input::Opened(opened),
+            Some(Ok(called)) = self.calling.join_next() => Input::Called(called),
+            command = self.commands.recv() => Input::Command(command),
+            Ok(()) = self.ends.wishes.changed() => Input::Wishes,
+            Some((link, frame)) = self.frames.recv() => Input::Frame(link, frame),
+            permit = self.events.reserve(), if announce => {
+                // A daemon that no longer listens is about to end.
+                if let (Ok(permit), Some(event)) = (permit, self.announcement.take()) {
+                    permit.send(event);
+                }
+                Input::Announced
+            }
+            permit = self.engine.reserve(), if deliverable => {
+                let message = self.inbox.pop();
+                if let (Ok(permit), Some(message)) = (permit, &message) {
+                    permit.send(message.clone());
+                }
+                Input::Deliver(message)
+            }
+            message = self.ends.outgoing.recv(), if self.outbox.has_room() => {
+                Input::Outgoing(message)
+            }
+            _ = tick.tick() => Input::Tick,
+        }
+    }
+
+    fn handle(&mut self, input: Input) -> Flow {
+        match input {
+            Input::Command(Some(command)) => self.on_command(command),
+            Input::Command(None) => ControlFlow::Break(Ending::Closed(CloseReason::ShuttingDown)),
+            Input::Opened(Ok(link)) => self.on_opened(link),
+            Input::Opened(Err(error)) => self.on_failed(&error),
+            Input::Called(called) => self.on_called(called),
+            Input::Ended(end) => self.on_link_end(&end),
+            Input::Frame(link, frame) => self.on_frame(link, frame),
+            Input::Outgoing(Some(message)) => self.say(Kind::ENGINE, message),
+            Input::Deliver(Some(_)) => self.on_delivered(),
+            // This actor holds a session itself, so that neither channel closes.
+            Input::Outgoing(None) | Input::Deliver(None) => ControlFlow::Continue(()),
+            Input::Announced => self.answer_waiters(),
+            Input::Wishes => self.on_wishes(),
+            Input::Tick => self.on_tick(),
+        }
+    }
+
+    fn on_command(&mut self, command: Command) -> Flow {
+        match command {
+            Command::Call(ticket) => self.open_relayed(ticket),
+            Command::Refused(session, reason) if self.tickets.contains(&session) => {
+                self.failure = ConnectError::Refused(reason);
+                if self.links.is_empty() {
+                    return ControlFlow::Break(Ending::Closed(CloseReason::Blocked));
+                }
+            }
+            Command::Refused(..) => {}
+            Command::Adopt(connection) => {
+                let kind = LinkKind::Direct;
+                let (local, peer, incarnation) = self.for_link();
+                self.opening
+                    .spawn(async move { local.adopt(&peer, incarnation, connection, kind).await });
+            }
+            Command::Wait(waiter) => {
+                self.waiters.push(waiter);
+                if self.announcement.is_none() && !self.links.is_empty() {
+                    return self.answer_waiters();
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn for_link(&self) -> (Arc<Local>, Peer, u64) {
+        (self.local.clone(), self.peer.clone(), self.incarnation)
+    }
+
+    fn open_relayed(&mut self, ticket: Ticket) {
+        self.tickets.push(ticket.session);
+        let (local, peer, incarnation) = self.for_link();
+        self.opening
+            .spawn(async move { local.relayed(&peer, incarnation, ticket).await });
+    }
+
+    fn on_opened(&mut self, link: Opened) -> Flow {
+        match self.their_incarnation {
+            Some(theirs) if theirs != link.incarnation => {
+                return ControlFlow::Break(Ending::Replaced(Box::new(link)));
+            }
+            _ => self.their_incarnation = Some(link.incarnation),
+        }
+        self.add_link(link);
+        self.close_surplus();
+        self.flush();
+        self.answer_waiters()
+    }
+
+    fn add_link(&mut self, link: Opened) {
+        tracing::info!(peer = %self.peer.name, link = ?link.id, kind = ?link.kind, "link up");
+        let next = self.inbox.acknowledged();
+        let wiring = self
+            .links
+            .add(&link, next, self.frames_in.clone(), self.streams.clone());
+        self.running.spawn(link.run(wiring));
+        self.active_at = Instant::now();
+        self.show_links();
+    }
+
+    /// Of two crossing calls, the one of the lower device key wins; it closes the other one.
+    fn close_surplus(&mut self) {
+        if self.local.certificate.device() < self.peer.device() {
+            for id in self.links.surplus() {
+                self.close_link(id, CloseCode::Redundant);
+            }
+        }
+    }
+
+    fn close_link(&mut self, id: LinkId, code: CloseCode) {
+        if let Some(connection) = self.links.connection(id) {
+            connection.close(code.wire(), b"");
+        }
+        self.drop_link(id);
+    }
+
+    fn drop_link(&mut self, id: LinkId) {
+        self.links.remove(id);
+        self.outbox.link_lost(id);
+        self.flush();
+        self.show_links();
+        if self.links.is_empty() {
+            self.unlinked_at = Instant::now();
+        }
+    }
+
+    fn on_failed(&mut self, error: &LinkError) -> Flow {
+        tracing::debug!(peer = %self.peer.name, %error, "no link");
+        let reason = match error {
+            LinkError::WrongIdentity => Some(CloseReason::IdentityChanged),
+            error => error.of_peer().and_then(CloseReason::of_peer),
+        };
+        match reason {
+            Some(reason) if self.links.is_empty() => {
+                self.failure = ConnectError::Failed(reason);
+                ControlFlow::Break(Ending::Closed(reason))
+            }
+            _ => self.end_if_hopeless(),
+        }
+    }
+
+    fn on_called(&mut self, called: Result<Call, client::Error>) -> Flow {
+        match called {
+            Ok(call) if call.certificate.device() != self.peer.device() => {
+                tracing::debug!(peer = %self.peer.name, "called back, but on another device");
+            }
+            Ok(call) => self.open_relayed(ticket_of(&call)),
+            Err(error) => tracing::debug!(peer = %self.peer.name, %error, "could not call again"),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn on_link_end(&mut self, end: &LinkEnd) -> Flow {
+        self.drop_link(end.id);
+        if end.violation {
+            return ControlFlow::Break(Ending::Closed(CloseReason::Protocol));
+        }
+        match end.code.and_then(CloseReason::of_peer) {
+            Some(reason) => ControlFlow::Break(Ending::Closed(reason)),
+            None => {
+                self.call_again();
+                ControlFlow::Continue(())
+            }
+        }
+    }
+
+    /// Calls for a new relayed link when the last link has died under somebody who needs it.
+    fn call_again(&mut self) {
+        let needed = self.ends.wishes.borrow().guards > 0 || !self.waiters.is_empty();
+        let busy = !self.calling.is_empty() || !self.opening.is_empty();
+        if !needed || busy || !self.links.is_empty() {
+            return;
+        }
+        let Some(client) = self.rendezvous.borrow().clone() else {
+            return;
+        };
+        let first = self.local.certificate.device() < self.peer.device();
+        let name = self.peer.name.clone();
+        self.calling.spawn(async move {
+            if !first {
+                sleep(CALL_BACK).await;
+            }
+            client.call(&name).await
+        });
+    }
+
+    fn on_frame(&mut self, link: LinkId, frame: Frame) -> Flow {
+        let valid = match frame {
+            Frame::Message(message) => self.inbox.receive(message),
+            Frame::Ack(next) => self.outbox.acked(next),
+            Frame::Hello(_) => Err(Violation),
+        };
+        if valid.is_err() {
+            self.close_link(link, CloseCode::Protocol);
+            return ControlFlow::Break(Ending::Closed(CloseReason::Protocol));
+        }
+        self.active_at = Instant::now();
+        self.take_signals();
+        self.flush();
+        ControlFlow::Continue(())
+    }
+
+    fn on_delivered(&mut self) -> Flow {
+        self.take_signals();
+        self.links.acknowledge(self.inbox.acknowledged());
+        ControlFlow::Continue(())
+    }
+
+    /// Reads what is the session's own, up to the next message of the engine.
+    fn take_signals(&mut self) {
+        while let Some(kind) = self.inbox.next_kind().filter(|kind| *kind != Kind::ENGINE) {
+            let body = self.inbox.pop();
+            tracing::trace!(?kind, length = body.map(|body| body.len()), "signal");
+            self.links.acknowledge(self.inbox.acknowledged());
+        }
+    }
+
+    fn say(&mut self, kind: Kind, body: Bytes) -> Flow {
+        self.active_at = Instant::now();
+        self.outbox.push(kind, body);
+        self.flush();
+        ControlFlow::Continue(())
+    }
+
+    fn flush(&mut self) {
+        while let Some(message) = self.outbox.unsent() {
+            let seq = message.seq;
+            let Some(link) = self.links.send(message) else {
+                return;
+            };
+            self.outbox.sent(seq, link);
+        }
+    }
+
+    fn answer_waiters(&mut self) -> Flow {
+        if self.announcement.is_none() {
+            for waiter in self.waiters.drain(..) {
+                // Whoever gave up waiting does not want to know.
+                let _ = waiter.send(Ok(self.session.clone()));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn on_wishes(&mut self) -> Flow {
+        let close = self.ends.wishes.borrow_and_update().close;
+        match close {
+            Some(reason) => ControlFlow::Break(Ending::Closed(reason)),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn on_tick(&mut self) -> Flow {
+        let now = Instant::now();
+        let look = self.links.look(now);
+        for id in look.quiet {
+            self.outbox.link_lost(id);
+        }
+        for id in look.dead {
+            self.close_link(id, CloseCode::Redundant);
+        }
+        self.flush();
+        self.show_links();
+        if look.active || self.ends.wishes.borrow().guards > 0 {
+            self.active_at = now;
+        }
+        if now.duration_since(self.active_at) > IDLE {
+            return ControlFlow::Break(Ending::Closed(CloseReason::Idle));
+        }
+        self.call_again();
+        self.end_if_hopeless()
+    }
+
+    /// Without links and without any under way, a session is over after a grace; one that never
+    /// had a link, at once.
+    fn end_if_hopeless(&mut self) -> Flow {
+        let hope = !self.links.is_empty() || !self.opening.is_empty();
+        // The first call is on its way to this actor when it starts.
+        let called = self.their_incarnation.is_none() && !self.tickets.is_empty();
+        if hope || (!called && self.unlinked_at.elapsed() < GRACE) {
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break(Ending::Closed(CloseReason::TimedOut))
+    }
+
+    fn show_links(&mut self) {
+        let views = self.links.views();
+        self.ends.links.send_if_modified(|old| {
+            let same = old.len() == views.len()
+                && old
+                    .iter()
+                    .zip(&views)
+                    .all(|(a, b)| (a.id, a.rtt) == (b.id, b.rtt));
+            *old = views;
+            !same
+        });
+    }
+
+    async fn finish(&mut self, ending: &Ending) {
+        let reason = match ending {
+            Ending::Closed(reason) => *reason,
+            Ending::Replaced(_) => CloseReason::Replaced,
+        };
+        tracing::info!(peer = %self.peer.name, ?reason, "session over");
+        for connection in self.links.connections() {
+            connection.close(reason.code().wire(), b"");
+        }
+        self.ends.links.send_replace(Vec::new());
+        self.ends.closed.send_replace(Some(reason));
+        for waiter in self.waiters.drain(..) {
+            let _ = waiter.send(Err(self.failure.clone()));
+        }
+        // The links' tasks end as their connections are closed; then the relay sockets may go.
+        let farewell = async { while self.running.join_next().await.is_some() {} };
+        let _ = timeout(2 * FAREWELL, farewell).await;
+    }
+}
+
+/// What a call says about its relay session.
+pub(in crate::peer) fn ticket_of(call: &Call) -> Ticket {
+    let Call {
+        session,
+        ref key,
+        side,
+        relay,
+        ..
+    } = *call;
+    Ticket {
+        session,
+        key: key.clone(),
+        side,
+        relay,
+    }
+}

@@ -1,0 +1,233 @@
+//! The table of a session's live links: which is best, which has gone quiet, which is surplus.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use quinn::Connection;
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    watch,
+};
+
+use super::super::{
+    LinkId, LinkKind, LinkView,
+    frame::{Frame, Message},
+    link::{Opened, Wiring},
+    mailbox::WINDOW,
+};
+
+/// A link that has sent for this long without hearing anything is not used for anything new.
+const QUIET: Duration = Duration::from_millis(1500);
+/// A quiet link is given up after this if another one works; alone, QUIC's idle time-out decides.
+const DEAD: Duration = Duration::from_secs(6);
+/// A direct link whose round trip is so much longer than the relayed one's ranks behind it.
+const CLEARLY_SLOWER: u32 = 4;
+const SLOWER_SLACK: Duration = Duration::from_millis(50);
+
+/// The live links of one session.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    live: BTreeMap<LinkId, Live>,
+}
+
+#[derive(Debug)]
+struct Live {
+    view: LinkView,
+    ours: bool,
+    messages: mpsc::Sender<Message>,
+    acks: watch::Sender<u64>,
+    traffic: Traffic,
+}
+
+/// What was last seen of a link's packet counters.
+#[derive(Debug, Default)]
+struct Traffic {
+    sent: u64,
+    heard: u64,
+    streams: u64,
+    /// Since when packets have left without any coming in.
+    unanswered_since: Option<Instant>,
+    unanswered: Duration,
+}
+
+/// What [`Links::look`] found. While all links are quiet there is nothing better to turn to, and
+/// the lists are empty.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    /// Whether any stream or message moved since the last look.
+    pub(super) active: bool,
+    /// Links that say nothing, though others do.
+    pub(super) quiet: Vec<LinkId>,
+    /// Those of them that are to be given up.
+    pub(super) dead: Vec<LinkId>,
+}
+
+impl Links {
+    /// Adds a link; the wiring is for [`Opened::run`].
+    pub(super) fn add(
+        &mut self,
+        link: &Opened,
+        acknowledged: u64,
+        frames: mpsc::Sender<(LinkId, Frame)>,
+        streams: mpsc::Sender<super::super::IncomingStream>,
+    ) -> Wiring {
+        let (messages, messages_end) = mpsc::channel(WINDOW);
+        let (acks, mut acks_end) = watch::channel(acknowledged);
+        // An acknowledgement that died with another link is said again.
+        if acknowledged > 0 {
+            acks_end.mark_changed();
+        }
+        let view = LinkView {
+            id: link.id,
+            kind: link.kind,
+            rtt: link.connection.rtt(),
+            remote: link.remote(),
+            connection: link.connection.clone(),
+        };
+        let traffic = Traffic::default();
+        self.live.insert(
+            link.id,
+            Live {
+                view,
+                ours: link.ours,
+                messages,
+                acks,
+                traffic,
+            },
+        );
+        Wiring {
+            frames,
+            messages: messages_end,
+            acks: acks_end,
+            streams,
+        }
+    }
+
+    pub(super) fn remove(&mut self, id: LinkId) {
+        self.live.remove(&id);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    pub(super) fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.live.values().map(|live| &live.view.connection)
+    }
+
+    pub(super) fn has(&self, kind: LinkKind) -> bool {
+        self.live.values().any(|live| live.view.kind == kind)
+    }
+
+    /// How many links do not go through the relay.
+    pub(super) fn direct(&self) -> usize {
+        self.live
+            .values()
+            .filter(|live| live.view.kind != LinkKind::Relayed)
+            .count()
+    }
+
+    /// Gives a message to the best link; `None` if there is no link or its queue is full.
+    pub(super) fn send(&self, message: &Message) -> Option<LinkId> {
+        let best = self.ranked().into_iter().next()?;
+        match best.messages.try_send(message.clone()) {
+            Ok(()) => Some(best.view.id),
+            // The queue holds a whole window: a link that is so far behind is about to die.
+            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => None,
+        }
+    }
+
+    /// Acknowledges on every link: whichever is alive tells the peer.
+    pub(super) fn acknowledge(&self, next: u64) {
+        for live in self.live.values() {
+            live.acks.send_replace(next);
+        }
+    }
+
+    /// The links as others see them, best first.
+    pub(super) fn views(&self) -> Vec<LinkView> {
+        self.ranked()
+            .into_iter()
+            .map(|live| live.view.clone())
+            .collect()
+    }
+
+    fn ranked(&self) -> Vec<&Live> {
+        let relayed = self
+            .live
+            .values()
+            .filter(|live| live.view.kind == LinkKind::Relayed);
+        let relayed_rtt = relayed.map(|live| live.view.rtt).min();
+        let mut ranked: Vec<_> = self.live.values().collect();
+        ranked.sort_by_key(|live| {
+            let slower = relayed_rtt
+                .is_some_and(|relayed| live.view.rtt > relayed * CLEARLY_SLOWER + SLOWER_SLACK);
+            (
+                live.traffic.is_quiet(),
+                slower,
+                live.view.kind,
+                live.view.rtt,
+                live.view.id,
+            )
+        });
+        ranked
+    }
+
+    /// Looks at the counters.
+    pub(super) fn look(&mut self, now: Instant) -> Look {
+        let mut look = Look::default();
+        for live in self.live.values_mut() {
+            live.view.rtt = live.view.connection.rtt();
+            look.active |= live.traffic.look(&live.view.connection, now);
+        }
+        if self.live.values().any(|live| !live.traffic.is_quiet()) {
+            let quiet = self.live.values().filter(|live| live.traffic.is_quiet());
+            look.quiet = quiet.clone().map(|live| live.view.id).collect();
+            let dead = quiet.filter(|live| live.traffic.unanswered > DEAD);
+            look.dead = dead.map(|live| live.view.id).collect();
+        }
+        look
+    }
+
+    /// The relayed links that crossing calls made too many: all but one that is not quiet, that we
+    /// called for, and that is newest.
+    pub(super) fn surplus(&self) -> Vec<LinkId> {
+        let relayed = self
+            .live
+            .values()
+            .filter(|live| live.view.kind == LinkKind::Relayed);
+        let mut relayed: Vec<_> = relayed.collect();
+        relayed.sort_by_key(|live| (!live.traffic.is_quiet(), live.ours, live.view.id));
+        relayed.pop();
+        relayed.into_iter().map(|live| live.view.id).collect()
+    }
+
+    pub(super) fn connection(&self, id: LinkId) -> Option<&Connection> {
+        self.live.get(&id).map(|live| &live.view.connection)
+    }
+}
+
+impl Traffic {
+    /// Notes the counters; whether frames of streams were among what moved.
+    fn look(&mut self, connection: &Connection, now: Instant) -> bool {
+        let stats = connection.stats();
+        let (sent, heard) = (stats.udp_tx.datagrams, stats.udp_rx.datagrams);
+        if heard != self.heard {
+            self.unanswered_since = None;
+        } else if sent != self.sent {
+            self.unanswered_since.get_or_insert(now);
+        }
+        let streams = stats.frame_tx.stream + stats.frame_rx.stream;
+        let active = streams != self.streams;
+        let since = self.unanswered_since.unwrap_or(now);
+        self.unanswered = now.saturating_duration_since(since);
+        (self.sent, self.heard, self.streams) = (sent, heard, streams);
+        active
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.unanswered > QUIET
+    }
+}

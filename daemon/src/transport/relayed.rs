@@ -1,0 +1,269 @@
+//! The path through a relay session: a socket of its own, bound at the relay by a task beside it,
+//! under a quinn endpoint of its own. To quinn the relay's address is the peer's.
+
+use std::{
+    fmt,
+    io::{self, IoSliceMut},
+    net::{Ipv6Addr, SocketAddr},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use filefleet_server::{
+    protos::relay::{BindFrame, SessionId, SessionKey, Side},
+    udp::{Datagram, DemuxSocket, OtherDatagram, bind_udp, canonical},
+};
+use quinn::{
+    AsyncUdpSocket, Endpoint, EndpointConfig, ServerConfig, TokioRuntime, UdpPoller,
+    udp::{RecvMeta, Transmit},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::sleep_until,
+};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::bind::{Bind, State};
+
+/// Batches taken per receive call. Each can be 64 KiB of memory that stays with the endpoint.
+const RECEIVE_BATCHES: usize = 4;
+/// Bind frames that wait for the driver; when full more are dropped, and asked for again.
+const BIND_FRAMES: usize = 8;
+
+/// What the server says about a relay session.
+#[derive(Debug, Clone)]
+pub struct Ticket {
+    /// Which session.
+    pub session: SessionId,
+    /// What proves that we are part of it.
+    pub key: SessionKey,
+    /// Which end we are.
+    pub side: Side,
+    /// Where it is.
+    pub relay: SocketAddr,
+}
+
+/// The session is not, or no longer, known to the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the relay does not know the session")]
+pub struct Gone;
+
+/// A relay session with an endpoint over it. Dropping it ends the bind's renewal; connections
+/// still say their goodbyes.
+#[derive(Debug)]
+pub struct RelayedPath {
+    endpoint: Endpoint,
+    relay: SocketAddr,
+    state: watch::Receiver<State>,
+    _driver: AbortOnDropHandle<()>,
+}
+
+impl RelayedPath {
+    /// Opens a socket and begins to bind it. `server` is the configuration of the callee.
+    pub fn open(
+        ticket: Ticket,
+        config: EndpointConfig,
+        server: Option<ServerConfig>,
+    ) -> io::Result<Self> {
+        let relay = ticket.relay;
+        let socket = bind_udp((Ipv6Addr::UNSPECIFIED, 0).into())?;
+        let (demux, frames) = DemuxSocket::new(socket, BIND_FRAMES)?;
+        let socket = Arc::new(RelayedSocket::new(demux, relay));
+        let endpoint = Endpoint::new_with_abstract_socket(
+            config,
+            server,
+            socket.clone(),
+            Arc::new(TokioRuntime),
+        )?;
+        let (state, watch) = watch::channel(State::Unbound);
+        let bind = Bind::new(ticket.session, ticket.key, ticket.side, Instant::now());
+        let driver = Driver {
+            bind,
+            relay,
+            socket,
+            frames,
+            state,
+        };
+        let driver = AbortOnDropHandle::new(tokio::spawn(driver.run()));
+        Ok(Self {
+            endpoint,
+            relay,
+            state: watch,
+            _driver: driver,
+        })
+    }
+
+    /// The endpoint whose packets go through the relay.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// The peer's address, as quinn sees it.
+    pub fn relay(&self) -> SocketAddr {
+        self.relay
+    }
+
+    /// Waits until packets of the peer can come in. Cancel-safe.
+    pub async fn bound(&self) -> Result<(), Gone> {
+        let mut state = self.state.clone();
+        match state
+            .wait_for(|state| *state != State::Unbound)
+            .await
+            .as_deref()
+        {
+            Ok(State::Bound) => Ok(()),
+            _ => Err(Gone),
+        }
+    }
+
+    /// Waits until the relay says that it does not know the session any more. Cancel-safe.
+    pub async fn gone(&self) {
+        let mut state = self.state.clone();
+        // The driver ends after it has said Gone, or with this path.
+        let _ = state.wait_for(|state| *state == State::Gone).await;
+    }
+}
+
+/// Runs the bind of one relay session until the session is gone.
+struct Driver {
+    bind: Bind,
+    relay: SocketAddr,
+    socket: Arc<RelayedSocket>,
+    frames: mpsc::Receiver<OtherDatagram>,
+    state: watch::Sender<State>,
+}
+
+impl Driver {
+    async fn run(mut self) {
+        while let Some(timeout) = self.bind.timeout() {
+            tokio::select! {
+                () = sleep_until(timeout.into()) => self.on_timeout(),
+                datagram = self.frames.recv() => match datagram {
+                    Some(datagram) => self.on_datagram(&datagram),
+                    None => return,
+                },
+            }
+        }
+    }
+
+    fn on_timeout(&mut self) {
+        if let Some(last) = self.socket.heard() {
+            self.bind.heard(last);
+        }
+        if let Some(frame) = self.bind.poll(Instant::now()) {
+            self.send(&frame);
+        }
+    }
+
+    fn on_datagram(&mut self, datagram: &OtherDatagram) {
+        if datagram.kind != Datagram::RelayBind || datagram.source != self.relay {
+            return;
+        }
+        let Some(frame) = BindFrame::decode(&datagram.payload) else {
+            return;
+        };
+        if let Some(answer) = self.bind.handle(Instant::now(), &frame) {
+            self.send(&answer);
+        }
+        let state = self.bind.state();
+        self.state
+            .send_if_modified(|old| std::mem::replace(old, state) != state);
+    }
+
+    fn send(&self, frame: &BindFrame) {
+        // A frame that does not fit into the socket's buffer is said again by the bind's timer.
+        self.socket.inner.send_to(&frame.encode(), self.relay, None);
+    }
+}
+
+/// The demultiplexing socket with small receive batches, deaf to all but the relay. It notes when
+/// it last heard a packet.
+struct RelayedSocket {
+    inner: Arc<DemuxSocket>,
+    relay: SocketAddr,
+    opened: Instant,
+    /// Milliseconds since `opened`, plus one; 0 is never.
+    heard: AtomicU64,
+}
+
+impl RelayedSocket {
+    fn new(inner: Arc<DemuxSocket>, relay: SocketAddr) -> Self {
+        Self {
+            inner,
+            relay,
+            opened: Instant::now(),
+            heard: AtomicU64::new(0),
+        }
+    }
+
+    fn heard(&self) -> Option<Instant> {
+        let millis = self.heard.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.opened + Duration::from_millis(millis))
+    }
+
+    fn note_heard(&self) {
+        let millis = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.heard.store(millis + 1, Ordering::Relaxed);
+    }
+}
+
+impl AsyncUdpSocket for RelayedSocket {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        self.inner.clone().create_io_poller()
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        self.inner.try_send(transmit)
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        meta: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let batches = buffers.len().min(meta.len()).min(RECEIVE_BATCHES);
+        let (buffers, meta) = (&mut buffers[..batches], &mut meta[..batches]);
+        let received = ready!(self.inner.poll_recv(cx, buffers, meta))?;
+        for meta in meta[..received]
+            .iter_mut()
+            .filter(|meta| canonical(meta.addr) != self.relay)
+        {
+            meta.len = 0;
+        }
+        // What was not QUIC has been taken out, and leaves an empty batch behind, too.
+        if meta[..received].iter().any(|meta| meta.len > 0) {
+            self.note_heard();
+        }
+        Poll::Ready(Ok(received))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.inner.max_transmit_segments()
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        self.inner.max_receive_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.inner.may_fragment()
+    }
+}
+
+impl fmt::Debug for RelayedSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RelayedSocket")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
