@@ -68,9 +68,13 @@ impl Client {
     /// Connects to the daemon of `home`, whatever version it speaks: enough to learn its process
     /// id and to shut it down.
     pub async fn connect_any(home: &Home) -> Result<Self, ClientError> {
+        Self::connect_within(home, HELLO_DEADLINE).await
+    }
+
+    async fn connect_within(home: &Home, deadline: Duration) -> Result<Self, ClientError> {
         let (read, write) = tokio::io::split(socket::connect(home).await?);
         let mut lines = LineReader::new(read, frame::MAX_MESSAGE);
-        match tokio::time::timeout(HELLO_DEADLINE, next_message(&mut lines)).await {
+        match tokio::time::timeout(deadline, next_message(&mut lines)).await {
             Ok(Ok(Message::Hello(hello))) => Ok(Self {
                 lines,
                 stream: write,
@@ -162,3 +166,6 @@ fn io_error(error: io::Error) -> ClientError {
         _ => ClientError::Io(error),
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests;

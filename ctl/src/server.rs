@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -174,11 +173,8 @@ impl Responder {
 
 /// The id of a request that cannot be understood otherwise.
 fn id_of(line: &[u8]) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Id {
-        id: u64,
-    }
-    serde_json::from_slice(line).ok().map(|Id { id }| id)
+    let request: serde_json::Value = serde_json::from_slice(line).ok()?;
+    request.get("id")?.as_u64()
 }
 
 /// Owns the sending half; its end closes the connection.

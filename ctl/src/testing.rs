@@ -191,17 +191,20 @@ async fn serve_one(stream: Stream, shared: Arc<Shared>) {
             let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
             script(&request.call)
         };
-        responder.respond(request.id, answer.result);
-        answer
-            .events
-            .into_iter()
-            .for_each(|event| responder.event(event));
-        if request.call == Call::Watch {
+        {
+            // Locked, so that events from elsewhere come after those of the answer.
             let mut watchers = shared
                 .watchers
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            watchers.push(responder.clone());
+            responder.respond(request.id, answer.result);
+            answer
+                .events
+                .into_iter()
+                .for_each(|event| responder.event(event));
+            if request.call == Call::Watch {
+                watchers.push(responder.clone());
+            }
         }
         shuts_down = request.call == Call::Shutdown;
         let _test_is_over = shared.calls.send(request.call);
