@@ -32,6 +32,9 @@ pub enum ClientError {
     /// The daemon ended the connection.
     #[error("filefleetd ended the connection")]
     ClosedByDaemon,
+    /// The call does not fit into one message, and was not sent.
+    #[error("this is too much for one request")]
+    TooLong,
     /// The connection failed.
     #[error("the connection to filefleetd failed")]
     Io(#[source] io::Error),
@@ -75,12 +78,7 @@ impl Client {
         let (read, write) = tokio::io::split(socket::connect(home).await?);
         let mut lines = LineReader::new(read, frame::MAX_MESSAGE);
         match tokio::time::timeout(deadline, next_message(&mut lines)).await {
-            Ok(Ok(Message::Hello(hello))) => Ok(Self {
-                lines,
-                stream: write,
-                hello,
-                last_id: 0,
-            }),
+            Ok(Ok(Message::Hello(hello))) => Ok(Self { lines, stream: write, hello, last_id: 0 }),
             Ok(Ok(_)) => Err(ClientError::UnexpectedReply),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(ClientError::TimedOut),
@@ -97,14 +95,9 @@ impl Client {
     /// Not cancel safe: after a call that was abandoned, connect again.
     pub async fn call(&mut self, call: Call) -> Result<Reply, ClientError> {
         self.last_id += 1;
-        let line = frame::encode(&Request {
-            id: self.last_id,
-            call,
-        });
+        let line = frame::encode(&Request { id: self.last_id, call });
         if line.len() > frame::MAX_REQUEST {
-            return Err(ClientError::Protocol(FrameError::TooLong(
-                frame::MAX_REQUEST,
-            )));
+            return Err(ClientError::TooLong);
         }
         self.stream.write_all(&line).await.map_err(io_error)?;
         match next_message(&mut self.lines).await? {
@@ -116,10 +109,7 @@ impl Client {
     /// Turns the connection into a stream of events; the first is [`Event::State`].
     pub async fn watch(mut self) -> Result<Watch, ClientError> {
         match self.call(Call::Watch).await? {
-            Reply::Done => Ok(Watch {
-                lines: self.lines,
-                _stream: self.stream,
-            }),
+            Reply::Done => Ok(Watch { lines: self.lines, _stream: self.stream }),
             _ => Err(ClientError::UnexpectedReply),
         }
     }

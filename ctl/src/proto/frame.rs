@@ -49,13 +49,7 @@ pub struct LineReader<R> {
 impl<R: AsyncRead + Unpin> LineReader<R> {
     /// Reads lines of at most `max` bytes from `stream`.
     pub fn new(stream: R, max: usize) -> Self {
-        Self {
-            stream,
-            max,
-            buffer: Vec::new(),
-            taken: 0,
-            searched: 0,
-        }
+        Self { stream, max, buffer: Vec::new(), taken: 0, searched: 0 }
     }
 
     /// The next line without its line feed, or `None` at the stream's end.
@@ -73,17 +67,8 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
                 return Err(FrameError::TooLong(self.max));
             }
             self.buffer.reserve(READ_SIZE);
-            if (&mut self.stream)
-                .take(READ_SIZE as u64)
-                .read_buf(&mut self.buffer)
-                .await?
-                == 0
-            {
-                return if self.buffer.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(FrameError::Truncated)
-                };
+            if (&mut self.stream).take(READ_SIZE as u64).read_buf(&mut self.buffer).await? == 0 {
+                return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Truncated) };
             }
         };
         self.searched = 0;
@@ -153,10 +138,7 @@ mod tests {
     #[tokio::test]
     async fn a_line_without_end_is_given_up_at_the_bound() {
         let mut reader = LineReader::new(tokio::io::repeat(b'x'), 1 << 16);
-        assert!(matches!(
-            reader.next_line().await,
-            Err(FrameError::TooLong(_))
-        ));
+        assert!(matches!(reader.next_line().await, Err(FrameError::TooLong(_))));
         assert!(reader.buffer.len() <= (1 << 16) + READ_SIZE);
     }
 

@@ -16,10 +16,7 @@ fn assert_line<T>(message: &T, line: &str)
 where
     T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug,
 {
-    assert_eq!(
-        String::from_utf8(frame::encode(message)).unwrap(),
-        format!("{line}\n")
-    );
+    assert_eq!(String::from_utf8(frame::encode(message)).unwrap(), format!("{line}\n"));
     assert_eq!(&serde_json::from_str::<T>(line).unwrap(), message);
 }
 
@@ -51,50 +48,32 @@ fn known_kinds_must_be_right() {
 #[test]
 fn fields_that_are_not_known_are_ignored() {
     let line = r#"{"type":"hello","version":1,"daemon":"9.9","pid":7,"mood":"good"}"#;
-    let hello = Hello {
-        version: 1,
-        daemon: "9.9".to_owned(),
-        pid: 7,
-    };
-    assert_eq!(
-        Message::decode(line.as_bytes()).unwrap(),
-        Some(Message::Hello(hello))
-    );
+    let hello = Hello { version: 1, daemon: "9.9".to_owned(), pid: 7 };
+    assert_eq!(Message::decode(line.as_bytes()).unwrap(), Some(Message::Hello(hello)));
 }
 
 #[test]
 fn error_codes_of_the_future_are_understood_as_errors() {
     let line = r#"{"code":"eaten_by_dog","message":"the dog ate it"}"#;
     let error: ControlError = serde_json::from_str(line).unwrap();
-    assert_eq!(
-        error,
-        ControlError::new(ErrorCode::Unknown, "the dog ate it")
-    );
+    assert_eq!(error, ControlError::new(ErrorCode::Unknown, "the dog ate it"));
 }
 
 #[test]
 fn passphrases_are_not_shown() {
-    let call = Call::IdentityExport {
-        passphrase: Passphrase::new("swordfish"),
-    };
+    let call = Call::IdentityExport { passphrase: Passphrase::new("swordfish") };
     assert!(!format!("{call:?}").contains("swordfish"));
 }
 
 #[test]
 fn every_known_event_is_in_the_list_of_kinds() {
     let line = serde_json::to_string(&Message::Event(crate::testing::state(Vec::new()))).unwrap();
-    assert!(
-        line.starts_with(r#"{"type":"event","event":"state","#),
-        "{line}"
-    );
+    assert!(line.starts_with(r#"{"type":"event","event":"state","#), "{line}");
     let error = serde_json::from_str::<Event>(r#"{"event":"none of them"}"#).unwrap_err();
     for kind in Event::KINDS {
         assert!(error.to_string().contains(&format!("`{kind}`")), "{error}");
     }
-    assert_eq!(
-        error.to_string().matches('`').count(),
-        2 * (Event::KINDS.len() + 1)
-    );
+    assert_eq!(error.to_string().matches('`').count(), 2 * (Event::KINDS.len() + 1));
 }
 
 /// Text that has something of a message, so that decoding goes deep.

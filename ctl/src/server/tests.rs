@@ -12,11 +12,7 @@ const PIPE: usize = 4096;
 
 fn connected() -> (DuplexStream, ServerConnection<DuplexStream>) {
     let (client, daemon) = tokio::io::duplex(PIPE);
-    let hello = Hello {
-        version: 1,
-        daemon: "0.1.0".to_owned(),
-        pid: 7,
-    };
+    let hello = Hello { version: 1, daemon: "0.1.0".to_owned(), pid: 7 };
     (client, ServerConnection::new(daemon, &hello))
 }
 
@@ -44,11 +40,7 @@ async fn say(bytes: &[u8]) -> (Vec<Message>, Vec<Request>, Option<FrameError>) {
     let hearing = async {
         let mut heard = Vec::new();
         read.read_to_end(&mut heard).await.unwrap();
-        heard
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-            .map(decoded)
-            .collect()
+        heard.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(decoded).collect()
     };
     let ((requests, error), (), heard) = tokio::join!(serving, saying, hearing);
     (heard, requests, error)
@@ -61,10 +53,7 @@ fn decoded(line: &[u8]) -> Message {
 #[track_caller]
 fn assert_refused(message: &Message, expected_id: u64, expected_code: ErrorCode) {
     match message {
-        Message::Response(Response {
-            id,
-            result: Err(ControlError { code, .. }),
-        }) => {
+        Message::Response(Response { id, result: Err(ControlError { code, .. }) }) => {
             assert_eq!((*id, *code), (expected_id, expected_code));
         }
         other => panic!("expected an error, got {other:?}"),
@@ -80,13 +69,7 @@ async fn the_daemon_says_hello_first() {
 
 #[tokio::test]
 async fn garbage_is_answered_and_ends_the_connection() {
-    for garbage in [
-        &b"GET / HTTP/1.1\r\n"[..],
-        b"\x00\xff\xfe\n",
-        b"{}\n",
-        b"[1]\n",
-        b"\n",
-    ] {
+    for garbage in [&b"GET / HTTP/1.1\r\n"[..], b"\x00\xff\xfe\n", b"{}\n", b"[1]\n", b"\n"] {
         let line = [garbage, &b"{\"id\":1,\"method\":\"status\"}\n"[..]].concat();
         let (heard, requests, error) = say(&line).await;
         assert_refused(&heard[1], 0, ErrorCode::BadArgument);
@@ -102,13 +85,7 @@ async fn a_call_that_is_not_known_is_answered_and_skipped() {
     let (heard, requests, error) = say(lines).await;
     assert_refused(&heard[1], 3, ErrorCode::BadArgument);
     assert_refused(&heard[2], 4, ErrorCode::BadArgument);
-    assert_eq!(
-        requests,
-        [Request {
-            id: 5,
-            call: Call::Status
-        }]
-    );
+    assert_eq!(requests, [Request { id: 5, call: Call::Status }]);
     assert!(error.is_none());
 }
 
@@ -141,9 +118,7 @@ async fn the_bytes_that_wait_for_a_client_are_bounded() {
     let responder = connection.responder();
     let message = "x".repeat(1 << 20);
     for _ in 0..MAX_QUEUED_BYTES >> 20 {
-        responder.event(Event::Warning {
-            message: message.clone(),
-        });
+        responder.event(Event::Warning { message: message.clone() });
     }
     tokio::task::yield_now().await;
     assert!(!responder.is_closed());
@@ -160,13 +135,7 @@ async fn a_client_that_reads_gets_everything_in_order() {
     for id in 0..10 * u64::try_from(MAX_QUEUED_LINES).unwrap() {
         responder.respond(id, Ok(Reply::Done));
         let line = lines.next_line().await.unwrap().unwrap();
-        assert_eq!(
-            decoded(line),
-            Message::Response(Response {
-                id,
-                result: Ok(Reply::Done)
-            })
-        );
+        assert_eq!(decoded(line), Message::Response(Response { id, result: Ok(Reply::Done) }));
     }
     drop(connection);
     assert!(lines.next_line().await.unwrap().is_none());
@@ -177,14 +146,8 @@ async fn a_client_that_reads_gets_everything_in_order() {
 async fn an_answer_that_is_too_long_is_an_error_instead() {
     let (client, connection) = connected();
     let pem = "x".repeat(frame::MAX_MESSAGE);
-    connection
-        .responder()
-        .respond(1, Ok(Reply::Identity { pem }));
+    connection.responder().respond(1, Ok(Reply::Identity { pem }));
     let mut lines = LineReader::new(client, frame::MAX_MESSAGE);
     lines.next_line().await.unwrap().unwrap();
-    assert_refused(
-        &decoded(lines.next_line().await.unwrap().unwrap()),
-        1,
-        ErrorCode::TooLarge,
-    );
+    assert_refused(&decoded(lines.next_line().await.unwrap().unwrap()), 1, ErrorCode::TooLarge);
 }

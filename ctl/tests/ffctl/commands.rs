@@ -11,16 +11,9 @@ use crate::support::{Outcome, User};
 #[test]
 fn without_a_daemon_it_says_how_to_start_one() {
     let user = User::new();
-    for arguments in [
-        &["status"][..],
-        &["requests"],
-        &["watch"],
-        &["contacts", "show", "bob"],
-    ] {
-        user.ffctl(arguments).failed(
-            3,
-            "ffctl: filefleetd is not running\nhint: start it: ffctl daemon start\n",
-        );
+    for arguments in [&["status"][..], &["requests"], &["watch"], &["contacts", "show", "bob"]] {
+        user.ffctl(arguments)
+            .failed(3, "ffctl: filefleetd is not running\nhint: start it: ffctl daemon start\n");
     }
     let outcome = user.ffctl(&["status", "--json"]);
     assert_eq!(outcome.json()[0]["error"]["code"], "daemon_unreachable");
@@ -29,19 +22,11 @@ fn without_a_daemon_it_says_how_to_start_one() {
 #[test]
 fn a_daemon_of_another_version_is_not_talked_to() {
     let user = User::new();
-    let hello = Hello {
-        version: 2,
-        daemon: "9.0".to_owned(),
-        pid: 7,
-    };
+    let hello = Hello { version: 2, daemon: "9.0".to_owned(), pid: 7 };
     let _daemon = FakeDaemon::start_with(&user.home, hello, |_| panic!("asked")).unwrap();
     let outcome = user.ffctl(&["status"]);
     assert_eq!(outcome.exit_code, 3);
-    assert!(
-        outcome
-            .stderr
-            .contains("filefleetd 9.0 (process 7) is of another version")
-    );
+    assert!(outcome.stderr.contains("filefleetd 9.0 (process 7) is of another version"));
 }
 
 #[test]
@@ -58,14 +43,10 @@ fn errors_have_a_message_a_hint_and_an_exit_code() {
     ] {
         let user = User::new();
         let _daemon = user.daemon_that_fails(code, "no\u{1b}");
-        user.ffctl(&["invite"])
-            .failed(exit_code, "ffctl: no\\u{1b}\nhint: do better\n");
+        user.ffctl(&["invite"]).failed(exit_code, "ffctl: no\\u{1b}\nhint: do better\n");
         let error = &user.ffctl(&["invite", "--json"]).json()[0]["error"];
         assert_eq!(error["code"], serde_json::to_value(code).unwrap());
-        assert_eq!(
-            (&error["message"], &error["hint"]),
-            (&json!("no\u{1b}"), &json!("do better"))
-        );
+        assert_eq!((&error["message"], &error["hint"]), (&json!("no\u{1b}"), &json!("do better")));
     }
 }
 
@@ -91,9 +72,7 @@ fn register_claims_the_name_and_shows_where_that_leads() {
         Call::Status => Reply::Status(testing::status()).into(),
         _ => Reply::Done.into(),
     });
-    let outcome = user
-        .ffctl(&["register", "alice", "--server", "h:1#ab"])
-        .done();
+    let outcome = user.ffctl(&["register", "alice", "--server", "h:1#ab"]).done();
     let (name, server) = ("alice".to_owned(), "h:1#ab".to_owned());
     assert_eq!(daemon.next_call(), Call::Register { name, server });
     assert!(outcome.stdout.contains("registered  yes\n"), "{outcome:?}");
@@ -148,14 +127,9 @@ fn transfers_are_listed_and_cancelled() {
 #[test]
 fn an_invitation_is_one_line() {
     let user = User::new();
-    let _daemon = user.daemon_that_says(Reply::Invite {
-        link: "filefleet:x".to_owned(),
-    });
+    let _daemon = user.daemon_that_says(Reply::Invite { link: "filefleet:x".to_owned() });
     assert_eq!(user.ffctl(&["invite"]).done().stdout, "filefleet:x\n");
-    assert_eq!(
-        user.ffctl(&["invite", "--json"]).done().json()[0]["link"],
-        "filefleet:x"
-    );
+    assert_eq!(user.ffctl(&["invite", "--json"]).done().json()[0]["link"], "filefleet:x");
 }
 
 #[test]
@@ -171,20 +145,9 @@ fn settings_are_read_and_changed() {
         Call::ConfigList => Reply::Settings(vec![setting.clone()]).into(),
         _ => Reply::Setting(setting.clone()).into(),
     });
-    assert_eq!(
-        user.ffctl(&["config", "get", "relay"]).done().stdout,
-        "true\n"
-    );
-    assert_eq!(
-        daemon.next_call(),
-        Call::ConfigGet {
-            key: "relay".to_owned()
-        }
-    );
-    assert_eq!(
-        user.ffctl(&["config", "set", "relay", "-1"]).done().stdout,
-        ""
-    );
+    assert_eq!(user.ffctl(&["config", "get", "relay"]).done().stdout, "true\n");
+    assert_eq!(daemon.next_call(), Call::ConfigGet { key: "relay".to_owned() });
+    assert_eq!(user.ffctl(&["config", "set", "relay", "-1"]).done().stdout, "");
     let (key, value) = ("relay".to_owned(), "-1".to_owned());
     assert_eq!(daemon.next_call(), Call::ConfigSet { key, value });
     assert_eq!(
@@ -198,17 +161,12 @@ fn settings_are_read_and_changed() {
 #[test]
 fn watching_shows_the_state_and_then_events() {
     let user = User::new();
-    let gone = Event::RequestGone {
-        id: "3f2a".to_owned(),
-    };
+    let gone = Event::RequestGone { id: "3f2a".to_owned() };
     let daemon = user.daemon(move |_| {
         Answer::from(Reply::Done).then([testing::state(Vec::new()), gone.clone()])
     });
     for (arguments, expected) in [
-        (
-            &["watch"][..],
-            "this is alice, registered\nrequest 3f2a is answered\n".to_owned(),
-        ),
+        (&["watch"][..], "this is alice, registered\nrequest 3f2a is answered\n".to_owned()),
         (
             &["watch", "--json"],
             "{\"schema_version\":1,\"event\":\"request_gone\",\"data\":{\"id\":\"3f2a\"}}\n"
@@ -236,20 +194,13 @@ fn read_until(user: &User, arguments: &[&str], expected: &str) -> String {
 fn a_reader_who_has_had_enough_is_no_error() {
     let user = User::new();
     let daemon = user.daemon(|_| Answer::from(Reply::Done).then([testing::state(Vec::new())]));
-    for arguments in [
-        &["watch"][..],
-        &["man"],
-        &["completions", "bash"],
-        &["status", "--help"],
-    ] {
+    for arguments in [&["watch"][..], &["man"], &["completions", "bash"], &["status", "--help"]] {
         let mut child = user.command(arguments).spawn().unwrap();
         drop(child.stdout.take());
         if arguments == ["watch"] {
             daemon.next_call();
             for _ in 0..3 {
-                daemon.event(Event::Warning {
-                    message: "mind".to_owned(),
-                });
+                daemon.event(Event::Warning { message: "mind".to_owned() });
             }
         }
         let outcome = Outcome::from(child.wait_with_output().unwrap()).done();
@@ -263,9 +214,7 @@ fn every_command_has_help_with_an_example() {
     let help = user.ffctl(&["--help"]).done().stdout;
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let commands = commands.take_while(|line| !line.is_empty());
-    let names: Vec<_> = commands
-        .filter_map(|line| line.split_whitespace().next())
-        .collect();
+    let names: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(names.len(), 17, "{names:?}");
     for name in names.into_iter().filter(|name| *name != "help") {
         let help = user.ffctl(&[name, "--help"]).done().stdout;
@@ -281,10 +230,7 @@ fn completions_and_manual_pages_cover_every_command() {
         assert!(script.contains("max-size"), "{shell}");
     }
     let page = user.ffctl(&["man"]).done().stdout;
-    assert!(
-        page.contains(".TH ffctl 1") && page.contains("130"),
-        "{page}"
-    );
+    assert!(page.contains(".TH ffctl 1") && page.contains("130"), "{page}");
     user.ffctl(&["man", "--dir", "pages/man1"]).done();
     let pages = user.dir.path().join("pages/man1");
     for page in ["ffctl.1", "ffctl-send.1", "ffctl-contacts-set.1"] {

@@ -32,22 +32,14 @@ fn starter(script: &str) -> (User, PathBuf) {
         r#"cp "$1" ffctl && printf '#!/bin/sh\n%s\n' "$2" > filefleetd && chmod +x filefleetd"#;
     let mut shell = Command::new("sh");
     shell.args(["-ec", install, "sh", env!("CARGO_BIN_EXE_ffctl"), script]);
-    assert!(
-        shell
-            .current_dir(user.dir.path())
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(shell.current_dir(user.dir.path()).status().unwrap().success());
     let ffctl = user.dir.path().join("ffctl");
     (user, ffctl)
 }
 
 fn run(user: &User, program: &PathBuf, arguments: &[&str]) -> Outcome {
     let mut command = Command::new(program);
-    command
-        .args(arguments)
-        .env("FILEFLEET_HOME", user.home.root().unwrap());
+    command.args(arguments).env("FILEFLEET_HOME", user.home.root().unwrap());
     command.output().unwrap().into()
 }
 
@@ -59,19 +51,12 @@ fn a_daemon_is_started_detached_and_stopped() {
         "echo started\nexport {PLAY_DAEMON}=1\nexec {:?} --exact {name}",
         test.display()
     ));
-    let started = &run(&user, &ffctl, &["daemon", "start", "--json"])
-        .done()
-        .json()[0];
+    let started = &run(&user, &ffctl, &["daemon", "start", "--json"]).done().json()[0];
     assert_eq!(started["started"], true);
     let pid = started["pid"].as_u64().unwrap();
 
-    let again = &run(&user, &ffctl, &["daemon", "start", "--json"])
-        .done()
-        .json()[0];
-    assert_eq!(
-        (&again["started"], again["pid"].as_u64()),
-        (&false.into(), Some(pid))
-    );
+    let again = &run(&user, &ffctl, &["daemon", "start", "--json"]).done().json()[0];
+    assert_eq!((&again["started"], again["pid"].as_u64()), (&false.into(), Some(pid)));
     run(&user, &ffctl, &["status"]).done();
 
     #[cfg(target_os = "linux")]
@@ -82,11 +67,7 @@ fn a_daemon_is_started_detached_and_stopped() {
         let folder = fs::read_link(format!("/proc/{pid}/cwd")).unwrap();
         assert_eq!(folder, fs::canonicalize(user.home.state_dir()).unwrap());
     }
-    assert!(
-        fs::read_to_string(user.home.log_file())
-            .unwrap()
-            .starts_with("started\n")
-    );
+    assert!(fs::read_to_string(user.home.log_file()).unwrap().starts_with("started\n"));
 
     let stopped = run(&user, &ffctl, &["daemon", "stop"]).done();
     assert_eq!(stopped.stdout, "filefleetd stopped\n");
@@ -123,4 +104,17 @@ fn without_the_program_it_says_where_it_was_looked_for() {
          hint: install filefleetd beside ffctl, or put its folder in PATH\n",
     );
     assert!(!user.home.state_dir().exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_home_of_its_own_the_platforms_folders_are_used() {
+    let (user, ffctl) = starter("exit 1");
+    let mut command = Command::new(&ffctl);
+    command.args(["daemon", "start"]).env_remove("FILEFLEET_HOME").env_remove("XDG_STATE_HOME");
+    command.env("HOME", user.dir.path()).env("XDG_RUNTIME_DIR", user.dir.path());
+    let outcome = Outcome::from(command.output().unwrap());
+    let log_file = user.dir.path().join(".local/state/filefleet/filefleetd.log");
+    assert!(outcome.stderr.contains(log_file.to_str().unwrap()), "{outcome:?}");
+    assert!(log_file.is_file());
 }

@@ -22,16 +22,11 @@ fn sender(news: Vec<TransferView>) -> (User, FakeDaemon) {
     let user = User::new();
     fs::write(user.dir.path().join("a"), "content").unwrap();
     let daemon = user.daemon(move |call| match call {
-        Call::Send { .. } => Reply::SendStarted {
-            transfer: ID.to_owned(),
-        }
-        .into(),
+        Call::Send { .. } => Reply::SendStarted { transfer: ID.to_owned() }.into(),
         Call::Watch => {
             let mut news = news.clone().into_iter();
             let state = testing::state(news.next().into_iter().collect());
-            Answer::from(Reply::Done)
-                .then([state])
-                .then(news.map(Event::Transfer))
+            Answer::from(Reply::Done).then([state]).then(news.map(Event::Transfer))
         }
         _ => Reply::Done.into(),
     });
@@ -47,10 +42,7 @@ fn the_last_line_of_json_says_how_it_went() {
     ]);
     let outcome = user.ffctl(&["send", "--json", "bob", "a"]).done();
     let lines = outcome.json();
-    let states: Vec<_> = lines
-        .iter()
-        .map(|line| (&line["event"], &line["state"]))
-        .collect();
+    let states: Vec<_> = lines.iter().map(|line| (&line["event"], &line["state"])).collect();
     assert_eq!(states[0], (&json!("started"), &json!(null)));
     assert_eq!(states[1], (&json!("progress"), &json!("waiting")));
     assert_eq!(states[2], (&json!("progress"), &json!("active")));
@@ -72,10 +64,7 @@ fn without_a_terminal_there_are_plain_lines() {
         in_state(TransferState::Done),
     ]);
     let outcome = user.ffctl(&["send", "bob", "a"]).done();
-    assert_eq!(
-        outcome.stderr,
-        "waiting for bob to accept\nsending to bob: direct\n"
-    );
+    assert_eq!(outcome.stderr, "waiting for bob to accept\nsending to bob: direct\n");
     assert_eq!(
         outcome.stdout,
         "sent 3 files, 2.9 KiB to bob in 1.5 s (2.0 KiB/s, 2.0 KiB direct, 1000 B relayed)\n"
@@ -86,12 +75,7 @@ fn without_a_terminal_there_are_plain_lines() {
 fn the_link_that_carried_most_is_the_link() {
     let mut done = in_state(TransferState::Done);
     done.link = Some(LinkKind::Direct);
-    done.links = [
-        (LinkKind::Lan, 5),
-        (LinkKind::Direct, 7),
-        (LinkKind::Relayed, 9),
-    ]
-    .into();
+    done.links = [(LinkKind::Lan, 5), (LinkKind::Direct, 7), (LinkKind::Relayed, 9)].into();
     let (user, _daemon) = sender(vec![done]);
     let outcome = user.ffctl(&["send", "--json", "bob", "a"]).done();
     assert_eq!(outcome.json().last().unwrap()["link"], "relayed");
@@ -106,11 +90,8 @@ fn paths_are_made_absolute_and_links_are_kept() {
     std::os::unix::fs::symlink("a", folder.join("link")).unwrap();
     #[cfg(not(unix))]
     fs::write(folder.join("link"), "").unwrap();
-    user.ffctl(&["send", "bob", "./a", "d/", "link", "d/.."])
-        .done();
-    let Call::Send { to, paths } = daemon.next_call() else {
-        panic!("expected a send")
-    };
+    user.ffctl(&["send", "bob", "./a", "d/", "link", "d/.."]).done();
+    let Call::Send { to, paths } = daemon.next_call() else { panic!("expected a send") };
     assert_eq!(to, "bob");
     let paths: Vec<_> = paths.iter().map(WirePath::as_path).collect();
     let [file, dir, link] = ["a", "d", "link"].map(|name| folder.join(name));
@@ -135,15 +116,27 @@ fn a_missing_file_is_found_out_before_anything_is_asked() {
 }
 
 #[test]
+fn more_paths_than_fit_are_refused_with_advice() {
+    let (user, daemon) = sender(Vec::new());
+    let name = "d/".repeat(1000) + "a";
+    let file_path = user.dir.path().join(&name);
+    fs::create_dir_all(file_path.parent().unwrap()).unwrap();
+    fs::write(&file_path, "").unwrap();
+    let paths = vec![name.as_str(); 600];
+    user.ffctl(&[&["send", "bob"], &paths[..]].concat()).failed(
+        1,
+        "ffctl: this is too much for one request\n\
+         hint: name fewer paths, or a folder that holds them\n",
+    );
+    user.ffctl(&["status"]);
+    assert_eq!(daemon.next_call(), Call::Status);
+}
+
+#[test]
 fn detached_it_prints_the_id_and_returns() {
     let (user, _daemon) = sender(Vec::new());
-    assert_eq!(
-        user.ffctl(&["send", "--detach", "bob", "a"]).done().stdout,
-        format!("{ID}\n")
-    );
-    let outcome = user
-        .ffctl(&["send", "--detach", "--json", "bob", "a"])
-        .done();
+    assert_eq!(user.ffctl(&["send", "--detach", "bob", "a"]).done().stdout, format!("{ID}\n"));
+    let outcome = user.ffctl(&["send", "--detach", "--json", "bob", "a"]).done();
     let started = json!({"schema_version": 1, "event": "started", "transfer": ID});
     assert_eq!(outcome.json(), [started]);
 }
@@ -151,19 +144,12 @@ fn detached_it_prints_the_id_and_returns() {
 #[test]
 fn declined_is_an_exit_code_of_its_own() {
     let (user, _daemon) = sender(vec![in_state(TransferState::Declined)]);
-    user.ffctl(&["send", "bob", "a"])
-        .failed(4, "ffctl: bob declined\n");
+    user.ffctl(&["send", "bob", "a"]).failed(4, "ffctl: bob declined\n");
     let outcome = user.ffctl(&["send", "--json", "bob", "a"]);
     assert_eq!(outcome.exit_code, 4);
     let last = outcome.json().pop().unwrap();
-    assert_eq!(
-        (&last["event"], &last["transfer"]),
-        (&json!("failed"), &json!(ID))
-    );
-    assert_eq!(
-        last["error"],
-        json!({"code": "declined", "message": "bob declined", "hint": null})
-    );
+    assert_eq!((&last["event"], &last["transfer"]), (&json!("failed"), &json!(ID)));
+    assert_eq!(last["error"], json!({"code": "declined", "message": "bob declined", "hint": null}));
 }
 
 #[test]
@@ -171,21 +157,15 @@ fn a_failure_says_why_and_what_failed() {
     let mut failed = in_state(TransferState::Failed);
     let error = ControlError::new(ErrorCode::SourceChanged, "1 file changed while it was sent");
     failed.error = Some(error.with_hint("send it again"));
-    failed.failures = vec![FileFailure {
-        path: "log\u{1b}[2J.txt".to_owned(),
-        message: "it shrank".to_owned(),
-    }];
+    failed.failures =
+        vec![FileFailure { path: "log\u{1b}[2J.txt".to_owned(), message: "it shrank".to_owned() }];
     let (user, _daemon) = sender(vec![in_state(TransferState::Active), failed]);
     user.ffctl(&["send", "bob", "a"]).failed(
         1,
         "sending to bob: direct\nffctl: 1 file changed while it was sent\n  \
          log\\u{1b}[2J.txt: it shrank\nhint: send it again\n",
     );
-    let last = user
-        .ffctl(&["send", "--json", "bob", "a"])
-        .json()
-        .pop()
-        .unwrap();
+    let last = user.ffctl(&["send", "--json", "bob", "a"]).json().pop().unwrap();
     assert_eq!(last["failures"][0]["message"], "it shrank");
 }
 
@@ -195,16 +175,14 @@ fn who_cannot_be_reached_is_an_exit_code_of_its_own() {
         let mut failed = in_state(TransferState::Failed);
         failed.error = Some(ControlError::new(code, "bob is away"));
         let (user, _daemon) = sender(vec![failed]);
-        user.ffctl(&["send", "bob", "a"])
-            .failed(5, "ffctl: bob is away\n");
+        user.ffctl(&["send", "bob", "a"]).failed(5, "ffctl: bob is away\n");
     }
 }
 
 #[test]
 fn a_transfer_that_somebody_cancelled_failed() {
     let (user, _daemon) = sender(vec![in_state(TransferState::Cancelled)]);
-    user.ffctl(&["send", "bob", "a"])
-        .failed(1, "ffctl: the transfer was cancelled\n");
+    user.ffctl(&["send", "bob", "a"]).failed(1, "ffctl: the transfer was cancelled\n");
 }
 
 #[test]
@@ -215,12 +193,7 @@ fn a_daemon_that_ends_meanwhile_is_told() {
     drop(daemon);
     let outcome = crate::support::Outcome::from(child.wait_with_output().unwrap());
     assert_eq!(outcome.exit_code, 3, "{outcome:?}");
-    assert!(
-        outcome
-            .stderr
-            .contains("ffctl: filefleetd ended the connection\n"),
-        "{outcome:?}"
-    );
+    assert!(outcome.stderr.contains("ffctl: filefleetd ended the connection\n"), "{outcome:?}");
 }
 
 #[test]
@@ -261,10 +234,7 @@ mod interrupted {
         daemon.event(Event::Transfer(in_state(TransferState::Cancelled)));
         let outcome = Outcome::from(child.wait_with_output().unwrap());
         assert_eq!(outcome.exit_code, 130, "{outcome:?}");
-        assert!(
-            outcome.stderr.ends_with("ffctl: cancelled\n"),
-            "{outcome:?}"
-        );
+        assert!(outcome.stderr.ends_with("ffctl: cancelled\n"), "{outcome:?}");
     }
 
     #[test]
@@ -281,20 +251,14 @@ mod interrupted {
     #[test]
     fn a_second_ctrl_c_does_not_wait() {
         let (user, daemon) = sender(vec![in_state(TransferState::Active)]);
-        let child = user
-            .command(&["send", "--json", "bob", "a"])
-            .spawn()
-            .unwrap();
+        let child = user.command(&["send", "--json", "bob", "a"]).spawn().unwrap();
         until_watching(&daemon);
         signal(&child, Signal::INT);
         daemon.next_call();
         signal(&child, Signal::INT);
         let outcome = Outcome::from(child.wait_with_output().unwrap());
         assert_eq!(outcome.exit_code, 130, "{outcome:?}");
-        assert_eq!(
-            outcome.json().last().unwrap()["error"]["code"],
-            "interrupted"
-        );
+        assert_eq!(outcome.json().last().unwrap()["error"]["code"], "interrupted");
     }
 
     #[test]
@@ -312,10 +276,7 @@ mod interrupted {
 #[test]
 fn that_nobody_reads_the_lines_is_no_reason_to_stop() {
     let (user, daemon) = sender(vec![in_state(TransferState::Active)]);
-    let mut child = user
-        .command(&["send", "--json", "bob", "a"])
-        .spawn()
-        .unwrap();
+    let mut child = user.command(&["send", "--json", "bob", "a"]).spawn().unwrap();
     drop(child.stdout.take());
     while daemon.next_call() != Call::Watch {}
     for _ in 0..3 {
@@ -333,15 +294,7 @@ fn a_path_that_is_no_text_is_sent() {
     let (user, daemon) = sender(vec![in_state(TransferState::Done)]);
     let name = std::ffi::OsStr::from_bytes(b"b\xff\n");
     fs::write(user.dir.path().join(name), "").unwrap();
-    assert!(
-        user.command(&["send", "bob"])
-            .arg(name)
-            .status()
-            .unwrap()
-            .success()
-    );
-    let Call::Send { paths, .. } = daemon.next_call() else {
-        panic!("expected a send")
-    };
+    assert!(user.command(&["send", "bob"]).arg(name).status().unwrap().success());
+    let Call::Send { paths, .. } = daemon.next_call() else { panic!("expected a send") };
     assert_eq!(paths[0].as_path().file_name(), Some(name));
 }

@@ -52,10 +52,7 @@ impl User {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ffctl"));
         command.args(arguments).current_dir(self.dir.path());
         command.env("FILEFLEET_HOME", self.home.root().unwrap());
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
@@ -84,22 +81,13 @@ impl Outcome {
     /// What was printed, as JSON: a value a line, each with the schema's version.
     #[track_caller]
     pub(crate) fn json(&self) -> Vec<Value> {
-        let lines = self
-            .stdout
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap());
-        lines
-            .inspect(|value| assert_eq!(value["schema_version"], 1, "{self:?}"))
-            .collect()
+        let lines = self.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.inspect(|value| assert_eq!(value["schema_version"], 1, "{self:?}")).collect()
     }
 
     #[track_caller]
     pub(crate) fn failed(self, exit_code: i32, stderr: &str) -> Self {
-        assert_eq!(
-            (self.exit_code, self.stderr.as_str()),
-            (exit_code, stderr),
-            "{self:?}"
-        );
+        assert_eq!((self.exit_code, self.stderr.as_str()), (exit_code, stderr), "{self:?}");
         self
     }
 }

@@ -18,12 +18,7 @@ fn terminal() -> (File, File) {
     let screen: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&screen).unwrap();
     unlockpt(&screen).unwrap();
-    let size = Winsize {
-        ws_row: 24,
-        ws_col: 100,
-        ws_xpixel: 0,
-        ws_ypixel: 0,
-    };
+    let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&screen, size).unwrap();
     let name = ptsname(&screen, Vec::new()).unwrap();
     let name = OsStr::from_bytes(name.as_bytes());
@@ -50,13 +45,11 @@ fn there_is_a_bar_with_rate_time_left_and_link() {
     let user = User::new();
     fs::write(user.dir.path().join("a"), "content").unwrap();
     let daemon = user.daemon(|call| match call {
-        Call::Send { .. } => Reply::SendStarted {
-            transfer: testing::transfer(TransferState::Active).id,
+        Call::Send { .. } => {
+            Reply::SendStarted { transfer: testing::transfer(TransferState::Active).id }.into()
         }
-        .into(),
-        _ => Answer::from(Reply::Done).then([testing::state(vec![testing::transfer(
-            TransferState::Waiting,
-        )])]),
+        _ => Answer::from(Reply::Done)
+            .then([testing::state(vec![testing::transfer(TransferState::Waiting)])]),
     });
     let (mut screen, program) = terminal();
     let mut command = user.command(&["send", "bob", "a"]);

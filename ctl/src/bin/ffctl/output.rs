@@ -19,10 +19,7 @@ struct Versioned<T> {
 
 /// Prints one line of JSON: the fields of `value` behind `schema_version`.
 pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
-    let value = Versioned {
-        schema_version: SCHEMA_VERSION,
-        value,
-    };
+    let value = Versioned { schema_version: SCHEMA_VERSION, value };
     line(&serde_json::to_string(&value)?)
 }
 
@@ -65,21 +62,15 @@ pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) ->
     };
     let widths: [usize; N] = std::array::from_fn(width);
     let print = |cells: [&str; N]| {
-        let cells = cells
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
+        let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         line(cells.collect::<Vec<_>>().join("  ").trim_end())
     };
     print(heading)?;
-    rows.iter()
-        .try_for_each(|row| print(row.each_ref().map(String::as_str)))
+    rows.iter().try_for_each(|row| print(row.each_ref().map(String::as_str)))
 }
 
 /// Prints what is known of one thing, a field a line.
 pub(crate) fn fields(fields: &[(&str, String)]) -> io::Result<()> {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    fields
-        .iter()
-        .try_for_each(|(name, value)| line(&format!("{name:width$}  {value}")))
+    fields.iter().try_for_each(|(name, value)| line(&format!("{name:width$}  {value}")))
 }

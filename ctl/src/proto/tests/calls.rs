@@ -28,10 +28,7 @@ fn calls_without_parameters() {
 #[test]
 fn registration() {
     assert_call(
-        Call::Register {
-            name: bob(),
-            server: "[::1]:7835#ab".to_owned(),
-        },
+        Call::Register { name: bob(), server: "[::1]:7835#ab".to_owned() },
         r##""method":"register","params":{"name":"bob","server":"[::1]:7835#ab"}"##,
     );
 }
@@ -39,42 +36,20 @@ fn registration() {
 #[test]
 fn transfers() {
     assert_call(
-        Call::Send {
-            to: bob(),
-            paths: vec![Path::new("/a b\n").into()],
-        },
+        Call::Send { to: bob(), paths: vec![Path::new("/a b\n").into()] },
         r#""method":"send","params":{"to":"bob","paths":["/a b\n"]}"#,
     );
-    assert_call(
-        Call::Transfers { all: true },
-        r#""method":"transfers","params":{"all":true}"#,
-    );
+    assert_call(Call::Transfers { all: true }, r#""method":"transfers","params":{"all":true}"#);
     let id = || "00ff".to_owned();
+    assert_call(Call::Cancel { id: id() }, r#""method":"cancel","params":{"id":"00ff"}"#);
+    assert_call(Call::Decline { id: id() }, r#""method":"decline","params":{"id":"00ff"}"#);
+    assert_call(Call::Accept { id: id(), to: None }, r#""method":"accept","params":{"id":"00ff"}"#);
     assert_call(
-        Call::Cancel { id: id() },
-        r#""method":"cancel","params":{"id":"00ff"}"#,
-    );
-    assert_call(
-        Call::Decline { id: id() },
-        r#""method":"decline","params":{"id":"00ff"}"#,
-    );
-    assert_call(
-        Call::Accept { id: id(), to: None },
-        r#""method":"accept","params":{"id":"00ff"}"#,
-    );
-    assert_call(
-        Call::Accept {
-            id: id(),
-            to: Some(Path::new("/in").into()),
-        },
+        Call::Accept { id: id(), to: Some(Path::new("/in").into()) },
         r#""method":"accept","params":{"id":"00ff","to":"/in"}"#,
     );
     assert_call(
-        Call::RequestShow {
-            id: id(),
-            offset: 500,
-            limit: MAX_PAGE,
-        },
+        Call::RequestShow { id: id(), offset: 500, limit: MAX_PAGE },
         r#""method":"request_show","params":{"id":"00ff","offset":500,"limit":500}"#,
     );
 }
@@ -82,9 +57,7 @@ fn transfers() {
 #[test]
 fn contacts() {
     assert_call(
-        Call::ContactAdd {
-            link: "filefleet:x".to_owned(),
-        },
+        Call::ContactAdd { link: "filefleet:x".to_owned() },
         r#""method":"contact_add","params":{"link":"filefleet:x"}"#,
     );
     let params = r#""params":{"name":"bob"}"#;
@@ -99,12 +72,7 @@ fn contacts() {
 
 #[test]
 fn a_change_is_absent_null_or_a_value() {
-    let set = |dir, max_size| Call::ContactSet {
-        name: bob(),
-        accept: None,
-        dir,
-        max_size,
-    };
+    let set = |dir, max_size| Call::ContactSet { name: bob(), accept: None, dir, max_size };
     assert_call(
         set(Change::Keep, Change::Keep),
         r#""method":"contact_set","params":{"name":"bob"}"#,
@@ -116,12 +84,7 @@ fn a_change_is_absent_null_or_a_value() {
     let dir = Change::Set(Path::new("/in").into());
     let accept = Some(Accept::Always);
     assert_call(
-        Call::ContactSet {
-            name: bob(),
-            accept,
-            dir,
-            max_size: Change::Keep,
-        },
+        Call::ContactSet { name: bob(), accept, dir, max_size: Change::Keep },
         r#""method":"contact_set","params":{"name":"bob","accept":"always","dir":"/in"}"#,
     );
 }
@@ -130,16 +93,11 @@ fn a_change_is_absent_null_or_a_value() {
 fn identity() {
     let passphrase = || Passphrase::new("swordfish");
     assert_call(
-        Call::IdentityExport {
-            passphrase: passphrase(),
-        },
+        Call::IdentityExport { passphrase: passphrase() },
         r#""method":"identity_export","params":{"passphrase":"swordfish"}"#,
     );
     assert_call(
-        Call::IdentityImport {
-            pem: "-----".to_owned(),
-            passphrase: passphrase(),
-        },
+        Call::IdentityImport { pem: "-----".to_owned(), passphrase: passphrase() },
         r#""method":"identity_import","params":{"pem":"-----","passphrase":"swordfish"}"#,
     );
 }
@@ -152,10 +110,7 @@ fn settings() {
         r#""method":"config_get","params":{"key":"relay"}"#,
     );
     assert_call(
-        Call::ConfigSet {
-            key: key(),
-            value: "false".to_owned(),
-        },
+        Call::ConfigSet { key: key(), value: "false".to_owned() },
         r#""method":"config_set","params":{"key":"relay","value":"false"}"#,
     );
 }
@@ -166,13 +121,7 @@ fn a_path_that_is_no_text_is_hex() {
     use std::os::unix::ffi::OsStrExt;
     let file_path = Path::new(std::ffi::OsStr::from_bytes(b"/\xff"));
     assert_line(&WirePath::from(file_path), r#"{"hex":"2fff"}"#);
-    for wrong in [
-        r#"{"hex":"2"}"#,
-        r#"{"hex":"2x"}"#,
-        r#"{"hex":"é"}"#,
-        r#"{"hex":"+1"}"#,
-        "7",
-    ] {
+    for wrong in [r#"{"hex":"2"}"#, r#"{"hex":"2x"}"#, r#"{"hex":"é"}"#, r#"{"hex":"+1"}"#, "7"] {
         assert!(serde_json::from_str::<WirePath>(wrong).is_err(), "{wrong}");
     }
 }

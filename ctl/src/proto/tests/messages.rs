@@ -65,30 +65,17 @@ fn contact() -> ContactView {
 #[track_caller]
 fn assert_reply(reply: Reply, json: &str) {
     let line = format!(r#"{{"type":"response","id":7,"result":{{"ok":{json}}}}}"#);
-    assert_line(
-        &Message::Response(Response {
-            id: 7,
-            result: Ok(reply),
-        }),
-        &line,
-    );
+    assert_line(&Message::Response(Response { id: 7, result: Ok(reply) }), &line);
 }
 
 #[track_caller]
 fn assert_event(event: Event, json: &str) {
-    assert_line(
-        &Message::Event(event),
-        &format!(r#"{{"type":"event",{json}}}"#),
-    );
+    assert_line(&Message::Event(event), &format!(r#"{{"type":"event",{json}}}"#));
 }
 
 #[test]
 fn hello() {
-    let hello = Hello {
-        version: 1,
-        daemon: "0.1.0".to_owned(),
-        pid: 4711,
-    };
+    let hello = Hello { version: 1, daemon: "0.1.0".to_owned(), pid: 4711 };
     let line = r#"{"type":"hello","version":1,"daemon":"0.1.0","pid":4711}"#;
     assert_line(&Message::Hello(hello), line);
 }
@@ -96,10 +83,7 @@ fn hello() {
 #[test]
 fn errors() {
     let error = ControlError::new(ErrorCode::NoSuchTransfer, "no transfer has the id 7");
-    let response = Response {
-        id: 7,
-        result: Err(error.clone()),
-    };
+    let response = Response { id: 7, result: Err(error.clone()) };
     assert_line(
         &Message::Response(response),
         concat!(
@@ -121,9 +105,7 @@ fn replies() {
         &format!(r#"{{"reply":"status","data":{STATUS}}}"#),
     );
     assert_reply(
-        Reply::SendStarted {
-            transfer: "00ff".to_owned(),
-        },
+        Reply::SendStarted { transfer: "00ff".to_owned() },
         r#"{"reply":"send_started","data":{"transfer":"00ff"}}"#,
     );
     assert_reply(
@@ -135,45 +117,30 @@ fn replies() {
         &format!(r#"{{"reply":"transfers","data":[{TRANSFER}]}}"#),
     );
     assert_reply(
-        Reply::Invite {
-            link: "filefleet:x".to_owned(),
-        },
+        Reply::Invite { link: "filefleet:x".to_owned() },
         r#"{"reply":"invite","data":{"link":"filefleet:x"}}"#,
     );
-    assert_reply(
-        Reply::Contact(contact()),
-        &format!(r#"{{"reply":"contact","data":{CONTACT}}}"#),
-    );
+    assert_reply(Reply::Contact(contact()), &format!(r#"{{"reply":"contact","data":{CONTACT}}}"#));
     assert_reply(
         Reply::Contacts(vec![contact()]),
         &format!(r#"{{"reply":"contacts","data":[{CONTACT}]}}"#),
     );
     assert_reply(
-        Reply::Identity {
-            pem: "-----\n".to_owned(),
-        },
+        Reply::Identity { pem: "-----\n".to_owned() },
         r#"{"reply":"identity","data":{"pem":"-----\n"}}"#,
     );
 }
 
 #[test]
 fn pages_of_a_manifest() {
-    let entry = |path: &str, kind, size| EntryView {
-        path: path.to_owned(),
-        kind,
-        size,
-    };
+    let entry = |path: &str, kind, size| EntryView { path: path.to_owned(), kind, size };
     let entries = vec![
         entry("d", EntryKind::Dir, 0),
         entry("d/f", EntryKind::File, 5),
         entry("d/l", EntryKind::Symlink, 0),
     ];
     assert_reply(
-        Reply::RequestPage(RequestPage {
-            entries,
-            total: 9,
-            complete: false,
-        }),
+        Reply::RequestPage(RequestPage { entries, total: 9, complete: false }),
         concat!(
             r#"{"reply":"request_page","data":{"entries":[{"path":"d","kind":"dir","size":0},"#,
             r#"{"path":"d/f","kind":"file","size":5},{"path":"d/l","kind":"symlink","size":0}],"#,
@@ -191,10 +158,7 @@ fn settings() {
         help: "use the relay".to_owned(),
     };
     let json = r#"{"key":"relay","value":"true","is_default":true,"help":"use the relay"}"#;
-    assert_reply(
-        Reply::Setting(setting()),
-        &format!(r#"{{"reply":"setting","data":{json}}}"#),
-    );
+    assert_reply(Reply::Setting(setting()), &format!(r#"{{"reply":"setting","data":{json}}}"#));
     assert_reply(
         Reply::Settings(vec![setting()]),
         &format!(r#"{{"reply":"settings","data":[{json}]}}"#),
@@ -213,24 +177,14 @@ fn events() {
         Event::Transfer(testing::transfer(TransferState::Active)),
         &format!(r#""event":"transfer","data":{TRANSFER}"#),
     );
+    assert_event(Event::Request(request()), &format!(r#""event":"request","data":{REQUEST}"#));
     assert_event(
-        Event::Request(request()),
-        &format!(r#""event":"request","data":{REQUEST}"#),
-    );
-    assert_event(
-        Event::RequestGone {
-            id: "00ff".to_owned(),
-        },
+        Event::RequestGone { id: "00ff".to_owned() },
         r#""event":"request_gone","data":{"id":"00ff"}"#,
     );
+    assert_event(Event::Contact(contact()), &format!(r#""event":"contact","data":{CONTACT}"#));
     assert_event(
-        Event::Contact(contact()),
-        &format!(r#""event":"contact","data":{CONTACT}"#),
-    );
-    assert_event(
-        Event::ContactGone {
-            name: "bob".to_owned(),
-        },
+        Event::ContactGone { name: "bob".to_owned() },
         r#""event":"contact_gone","data":{"name":"bob"}"#,
     );
     assert_event(
@@ -243,9 +197,7 @@ fn events() {
         r#""event":"registration","data":{"name":"alice","server":null,"registered":false,"error":"no route"}"#,
     );
     assert_event(
-        Event::Warning {
-            message: "mind".to_owned(),
-        },
+        Event::Warning { message: "mind".to_owned() },
         r#""event":"warning","data":{"message":"mind"}"#,
     );
 }
@@ -253,33 +205,18 @@ fn events() {
 #[test]
 fn the_words_of_small_enums() {
     let words = |values: &[serde_json::Value]| {
-        values
-            .iter()
-            .map(|value| value.as_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
-            .join(" ")
+        values.iter().map(|value| value.as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
     };
     use TransferState::*;
-    let states = [
-        Queued, Waiting, Active, Paused, Done, Failed, Declined, Cancelled,
-    ];
+    let states = [Queued, Waiting, Active, Paused, Done, Failed, Declined, Cancelled];
     assert_eq!(
         words(&states.map(|state| serde_json::to_value(state).unwrap())),
         "queued waiting active paused done failed declined cancelled"
     );
     let links = [LinkKind::Lan, LinkKind::Direct, LinkKind::Relayed];
-    assert_eq!(
-        words(&links.map(|link| serde_json::to_value(link).unwrap())),
-        "lan direct relayed"
-    );
+    assert_eq!(words(&links.map(|link| serde_json::to_value(link).unwrap())), "lan direct relayed");
     let accepts = [Accept::Always, Accept::Ask, Accept::Never];
-    assert_eq!(
-        words(&accepts.map(|it| serde_json::to_value(it).unwrap())),
-        "always ask never"
-    );
+    assert_eq!(words(&accepts.map(|it| serde_json::to_value(it).unwrap())), "always ask never");
     let directions = [Direction::Outgoing, Direction::Incoming];
-    assert_eq!(
-        words(&directions.map(|it| serde_json::to_value(it).unwrap())),
-        "outgoing incoming"
-    );
+    assert_eq!(words(&directions.map(|it| serde_json::to_value(it).unwrap())), "outgoing incoming");
 }

@@ -33,16 +33,10 @@ async fn socket_and_folders_are_for_their_owner_only() {
 #[tokio::test]
 async fn the_socket_goes_with_its_listener() {
     let (_dir, home) = home();
-    assert!(matches!(
-        connect(&home).await,
-        Err(ConnectError::NotRunning)
-    ));
+    assert!(matches!(connect(&home).await, Err(ConnectError::NotRunning)));
     drop(listen(&home).unwrap());
     assert!(!home.run_dir().join(SOCKET_NAME).exists());
-    assert!(matches!(
-        connect(&home).await,
-        Err(ConnectError::NotRunning)
-    ));
+    assert!(matches!(connect(&home).await, Err(ConnectError::NotRunning)));
     listen(&home).unwrap();
 }
 
@@ -53,10 +47,7 @@ async fn a_second_daemon_learns_who_runs() {
     let error = listen(&home).unwrap_err();
     let own = std::process::id();
     assert!(matches!(error, ListenError::AlreadyRunning { pid: Some(pid) } if pid == own));
-    assert_eq!(
-        error.to_string(),
-        format!("filefleetd runs already (process {own})")
-    );
+    assert_eq!(error.to_string(), format!("filefleetd runs already (process {own})"));
 }
 
 #[tokio::test]
@@ -65,10 +56,7 @@ async fn the_socket_of_a_killed_daemon_is_replaced() {
     fs::create_dir_all(home.run_dir()).unwrap();
     // The standard library leaves the file behind, as a killed process does.
     drop(UnixListener::bind(home.run_dir().join(SOCKET_NAME)).unwrap());
-    assert!(matches!(
-        connect(&home).await,
-        Err(ConnectError::NotRunning)
-    ));
+    assert!(matches!(connect(&home).await, Err(ConnectError::NotRunning)));
     listen(&home).unwrap();
 }
 
@@ -77,10 +65,7 @@ async fn a_socket_at_which_somebody_answers_stays() {
     let (_dir, home) = home();
     fs::create_dir_all(home.run_dir()).unwrap();
     let _other = UnixListener::bind(home.run_dir().join(SOCKET_NAME)).unwrap();
-    assert!(matches!(
-        listen(&home),
-        Err(ListenError::AlreadyRunning { pid: None })
-    ));
+    assert!(matches!(listen(&home), Err(ListenError::AlreadyRunning { pid: None })));
 }
 
 #[tokio::test]
@@ -88,10 +73,7 @@ async fn what_is_no_socket_stays() {
     let (_dir, home) = home();
     fs::create_dir_all(home.run_dir()).unwrap();
     let file_path = home.run_dir().join(SOCKET_NAME);
-    fs::File::create(&file_path)
-        .unwrap()
-        .write_all(b"precious")
-        .unwrap();
+    fs::File::create(&file_path).unwrap().write_all(b"precious").unwrap();
     assert!(matches!(listen(&home), Err(ListenError::Bind(..))));
     assert_eq!(fs::read(&file_path).unwrap(), b"precious");
 }
@@ -103,10 +85,7 @@ async fn a_folder_that_is_a_link_is_refused() {
     fs::create_dir(dir.path().join("elsewhere")).unwrap();
     std::os::unix::fs::symlink(dir.path().join("elsewhere"), home.run_dir()).unwrap();
     assert!(matches!(listen(&home), Err(ListenError::Unusable(..))));
-    assert!(matches!(
-        connect(&home).await,
-        Err(ConnectError::Foreign(_))
-    ));
+    assert!(matches!(connect(&home).await, Err(ConnectError::Foreign(_))));
 }
 
 #[tokio::test]
