@@ -43,7 +43,7 @@ impl fmt::Display for Display<'_> {
 }
 
 /// Whether a character steers the terminal, the reading direction or the line, or is invisible.
-fn acts_or_hides(c: char) -> bool {
+pub fn acts_or_hides(c: char) -> bool {
     c.is_control()
         || matches!(c,
             // Soft hyphen, combining grapheme joiner, Arabic letter mark, Hangul fillers.
