@@ -10,7 +10,7 @@ use filefleet_server::protos::name::Name;
 use thiserror::Error;
 use toml_edit::{DocumentMut, Item, Value};
 
-use crate::identity::replace_private_file;
+use crate::identity::{create_private_dir, replace_private_file};
 
 /// Why settings cannot be read or changed.
 #[derive(Debug, Error)]
@@ -144,7 +144,9 @@ impl Settings {
             "" => drop(document.remove(key.name)),
             _ => document[key.name] = toml_edit::value(value),
         }
-        replace_private_file(&self.file_path, document.to_string().as_bytes())
+        let dir = self.file_path.parent().unwrap_or(Path::new("."));
+        create_private_dir(dir)
+            .and_then(|()| replace_private_file(&self.file_path, document.to_string().as_bytes()))
             .map_err(|source| SettingsError::File { file_path: self.file_path.clone(), source })?;
         self.document = document;
         Ok(())
