@@ -5,3 +5,6 @@ pub mod entry;
 mod folder;
 pub mod hash;
 pub mod source;
+
+#[cfg(all(test, target_os = "linux"))]
+mod testing;

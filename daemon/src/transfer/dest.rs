@@ -186,6 +186,5 @@ impl Commit<'_> {
     }
 }
 
-#[cfg(test)]
-#[path = "dest/tests.rs"]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;
