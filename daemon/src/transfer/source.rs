@@ -190,3 +190,6 @@ impl SourceError {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

@@ -362,3 +362,6 @@ fn convert(stat: &fs::Stat) -> Stat {
         links: stat.st_nlink.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

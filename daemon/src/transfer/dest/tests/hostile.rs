@@ -136,30 +136,33 @@ fn a_folder_swapped_for_a_link_at_any_moment_leads_nowhere() {
     let decoy = scene.dest().join("decoy");
     plant_link(scene.outside(), &decoy).unwrap();
     let swapped = scene.dest().join("tree/sub");
-    let (mut stored, mut refused) = (0, 0);
+    let (mut beside, mut deep, mut refused, mut index) = (1, 0, 0, 2);
     while_swapping(&swapped, &decoy, || {
-        for index in 2..2000 {
-            // Files in turn in two folders, so that each is opened anew.
+        // Files in turn in two folders, so that each is opened anew; until both were met.
+        while index < 2_000 || deep == 0 || refused == 0 {
+            index += 1;
+            assert!(
+                index < 1_000_000,
+                "the race did not happen: {deep} {refused}"
+            );
             let sub = if index % 2 == 0 { "sub/deep" } else { "other" };
-            let entry = file(&format!("tree/{sub}/{index}"), b"x");
-            match deliver(&dest, index, &entry, b"x") {
-                Ok(_) => stored += 1,
+            match deliver(
+                &dest,
+                index,
+                &file(&format!("tree/{sub}/{index}"), b"x"),
+                b"x",
+            ) {
+                Ok(_) if index % 2 == 0 => deep += 1,
+                Ok(_) => beside += 1,
                 Err(DestError::Obstructed(_) | DestError::Vanished) => refused += 1,
                 Err(error) => panic!("{error:?}"),
             }
         }
     });
     scene.assert_outside_untouched();
-    assert!(
-        refused > 0 && stored > 1000,
-        "the race did not happen: {stored} {refused}"
-    );
     dest.abandon().unwrap();
-    let deep = names(&swapped.join("deep")).len();
-    assert_eq!(
-        names(&scene.dest().join("tree/other")).len() - 1 + deep,
-        stored
-    );
+    assert_eq!(names(&swapped.join("deep")).len(), deep);
+    assert_eq!(names(&scene.dest().join("tree/other")).len(), beside);
 }
 
 #[test]
@@ -209,9 +212,8 @@ proptest! {
         let (scene, dest) = Scene::new();
         fs::write(scene.dest().join("a"), "mine").unwrap();
         fs::create_dir(scene.dest().join("b")).unwrap();
-        for (index, entry) in (0..).zip(&entries) {
+        for index in 0..entries.len() as u64 {
             dest.write_small(index, &[index as u8], None).unwrap();
-            let _ = entry;
         }
         let commits: Vec<_> = (0..).zip(&entries).map(|(index, entry)| Commit { index, entry }).collect();
         let size = if as_one_batch { commits.len() } else { 1 };
