@@ -17,6 +17,8 @@ mod ranges;
 mod receive;
 mod send;
 pub mod source;
+#[cfg(all(test, target_os = "linux"))]
+mod testing;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

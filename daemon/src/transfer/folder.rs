@@ -4,25 +4,25 @@
 //! that stands there, so nothing that anybody plants or swaps leads out of the folder. The names
 //! must come from a [`RelPath`](super::entry::RelPath) or be our own.
 
+#[cfg(not(unix))]
+mod portable;
 #[cfg(unix)]
 mod unix;
-#[cfg(windows)]
-mod windows;
 
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
 use super::entry::Timestamp;
+#[cfg(not(unix))]
+pub(super) use portable::{
+    Folder, Listing, expect_sequential_reads, name_bytes, read_at, set_metadata, stat_file,
+    to_path, write_all_at,
+};
 #[cfg(unix)]
 pub(super) use unix::{
-    Folder, Listing, expect_sequential_reads, path_bytes, read_at, set_metadata, stat_file, to_path,
-    write_all_at,
-};
-#[cfg(windows)]
-pub(super) use windows::{
-    Folder, Listing, expect_sequential_reads, path_bytes, read_at, set_metadata, stat_file, to_path,
-    write_all_at,
+    Folder, Listing, expect_sequential_reads, name_bytes, read_at, set_metadata, stat_file,
+    to_path, write_all_at,
 };
 
 /// What stands under a name.
@@ -74,7 +74,11 @@ impl Trail {
     ) -> Result<Arc<Folder>, E> {
         let mut depth = 0;
         for name in names {
-            if self.steps.get(depth).is_none_or(|(open, _)| **open != *name) {
+            if self
+                .steps
+                .get(depth)
+                .is_none_or(|(open, _)| **open != *name)
+            {
                 self.steps.truncate(depth);
                 let parent = self.steps.last().map_or(root, |(_, folder)| folder);
                 let folder = enter(depth, parent, name)?;

@@ -31,11 +31,25 @@ enum Known {
     /// Somebody may still be writing.
     Open(Weak<Content>),
     /// Written at once, metadata and all.
-    Ready {
-        size: u64,
-        mode: u32,
-        mtime: Timestamp,
-    },
+    Ready(Ready),
+}
+
+/// What a file was given when it was written.
+#[derive(Debug, PartialEq, Eq)]
+struct Ready {
+    size: u64,
+    mode: u32,
+    mtime: Timestamp,
+}
+
+impl Ready {
+    fn of(size: u64, entry: &Entry) -> Self {
+        Self {
+            size,
+            mode: entry.mode,
+            mtime: entry.mtime,
+        }
+    }
 }
 
 /// The content of one file under way. Clones are handles of the same content.
@@ -76,13 +90,19 @@ impl PartialFile {
     pub fn size(&self) -> u64 {
         self.0.size
     }
+}
+
+impl Content {
+    fn new(file: File, size: u64) -> Self {
+        Self {
+            file,
+            size,
+            sealed: RwLock::new(false),
+        }
+    }
 
     fn seal(&self) {
-        *self
-            .0
-            .sealed
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = true;
+        *self.sealed.write().unwrap_or_else(PoisonError::into_inner) = true;
     }
 }
 
@@ -130,11 +150,7 @@ impl Partials {
             return Err(DestError::TooLarge);
         }
         file.set_len(size)?;
-        let content = Arc::new(Content {
-            file,
-            size,
-            sealed: RwLock::new(false),
-        });
+        let content = Arc::new(Content::new(file, size));
         known.insert(index, Known::Open(Arc::downgrade(&content)));
         Ok(PartialFile(content))
     }
@@ -183,11 +199,7 @@ impl Partials {
             return Ok(());
         };
         folder::set_metadata(&file, entry.mode, entry.mtime)?;
-        let ready = Known::Ready {
-            size,
-            mode: entry.mode,
-            mtime: entry.mtime,
-        };
+        let ready = Known::Ready(Ready::of(size, entry));
         self.known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -215,49 +227,41 @@ impl Partials {
         entry: &Entry,
         sync: bool,
     ) -> Result<(), DestError> {
-        let part = part_name(index);
         let known = self
             .known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(&index);
         let open = match known {
-            Some(Known::Ready { size: written, .. }) if written != size => {
-                return Err(DestError::WrongLength);
-            }
-            Some(Known::Ready { mode, mtime, .. })
-                if !sync && (mode, mtime) == (entry.mode, entry.mtime) =>
-            {
-                return Ok(());
-            }
-            Some(Known::Open(content)) => content.upgrade().map(PartialFile),
+            Some(Known::Ready(ready)) if !sync && ready == Ready::of(size, entry) => return Ok(()),
+            Some(Known::Open(content)) => content.upgrade(),
             _ => None,
         };
-        let reopened;
-        let file = if let Some(open) = &open {
-            open.seal();
-            &open.0.file
-        } else {
-            reopened = self.reopen_whole(&part, size)?;
-            &reopened
+        let content = match open {
+            Some(content) => content,
+            None => Arc::new(self.reopen_whole(&part_name(index), size)?),
         };
-        if folder::stat_file(file)?.size != size {
+        content.seal();
+        if folder::stat_file(&content.file)?.size != size {
             return Err(DestError::WrongLength);
         }
-        folder::set_metadata(file, entry.mode, entry.mtime)?;
+        folder::set_metadata(&content.file, entry.mode, entry.mtime)?;
         if sync {
-            file.sync_all()?;
+            content.file.sync_all()?;
         }
         Ok(())
     }
 
-    /// The content of a file that nobody has open; an empty one need not have been written.
-    fn reopen_whole(&self, part: &[u8], size: u64) -> Result<File, DestError> {
-        match self.open_ours(part, cfg!(windows)) {
-            Err(DestError::Vanished) if size == 0 => Ok(self.folder.create_file(part)?),
-            Err(DestError::Vanished) => Err(DestError::NotReceived),
-            opened => Ok(opened?.0),
-        }
+    /// Content that nobody has open; an empty file's need not have been written.
+    fn reopen_whole(&self, part: &[u8], size: u64) -> Result<Content, DestError> {
+        let file = match self.open_ours(part, cfg!(windows)) {
+            Err(DestError::Vanished) if size == 0 => self.folder.create_file(part)?,
+            Err(DestError::Vanished) if self.folder.stat_self()?.links > 0 => {
+                return Err(DestError::NotReceived);
+            }
+            opened => opened?.0,
+        };
+        Ok(Content::new(file, size))
     }
 
     /// Makes the link that becomes entry `index`.

@@ -202,5 +202,4 @@ fn is_windows_device(stem: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "rel_path/tests.rs"]
 mod tests;

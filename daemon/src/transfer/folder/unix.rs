@@ -122,10 +122,10 @@ impl Folder {
         Ok(Listing(fs::Dir::read_from(&self.0)?))
     }
 
-    /// How many bytes an ordinary user can still write here.
-    pub(in crate::transfer) fn free_space(&self) -> io::Result<u64> {
-        let stat = fs::fstatvfs(&self.0)?;
-        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    /// How many bytes an ordinary user can still write here, where that is known.
+    pub(in crate::transfer) fn free_space(&self) -> Option<u64> {
+        let stat = fs::fstatvfs(&self.0).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 }
 
@@ -302,9 +302,9 @@ pub(in crate::transfer) fn to_path(name: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(name))
 }
 
-/// The bytes of a name that the system gave us; `None` if it is not Unicode where names are.
-pub(in crate::transfer) fn path_bytes(name: &OsStr) -> Option<&[u8]> {
-    Some(name.as_bytes())
+/// The bytes of a name that the system gave us.
+pub(in crate::transfer) fn name_bytes(name: &OsStr) -> &[u8] {
+    name.as_bytes()
 }
 
 /// Whether a call failed because this system or file system does not have it.
@@ -362,3 +362,6 @@ fn convert(stat: &fs::Stat) -> Stat {
         links: stat.st_nlink.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,12 @@ impl SourceFile {
         self.start.mtime
     }
 
+    /// The file's permission bits when it was opened.
+    #[must_use]
+    pub fn mode(&self) -> u32 {
+        self.start.mode
+    }
+
     /// Reads what lies at `offset`, to fill `bytes` or to the end that the file had when it was
     /// opened; the number of bytes read. [`SourceError::Shrunk`] if it ends before that now.
     pub fn read_block(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, SourceError> {

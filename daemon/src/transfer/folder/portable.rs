@@ -1,0 +1,294 @@
+//! Folders where there are no `*at` system calls: Windows, by way of `cap-std`.
+//!
+//! `cap-std` keeps every access below the open folder. That no link is followed is asked first;
+//! one that is put there right afterwards may be followed, yet leads nowhere outside. What this
+//! system cannot carry: permission bits, links, folders' times. Names are durable when the system
+//! thinks so, and a folder cannot be locked.
+
+use std::ffi::OsStr;
+use std::fs::{File, FileTimes};
+use std::io::{self, ErrorKind};
+use std::os::windows::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, Metadata, OpenOptions, ReadDir};
+
+use super::{Kind, Stat};
+use crate::transfer::entry::Timestamp;
+
+/// An open folder.
+#[derive(Debug)]
+pub(in crate::transfer) struct Folder(Dir);
+
+/// Opening and looking.
+impl Folder {
+    /// Whether [`Self::sync_file_system`] works here.
+    pub(in crate::transfer) const SYNCS_FILE_SYSTEM: bool = false;
+
+    /// Opens a folder that the user named; symbolic links in `path` are followed.
+    pub(in crate::transfer) fn open(path: &Path) -> io::Result<Self> {
+        if !path.metadata()?.is_dir() {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        Ok(Self(Dir::open_ambient_dir(path, ambient_authority())?))
+    }
+
+    /// Opens the folder `name`; `NotADirectory` if anything else stands there, links included.
+    pub(in crate::transfer) fn open_folder(&self, name: &[u8]) -> io::Result<Self> {
+        match self.stat(name)?.kind {
+            Kind::Folder => Ok(Self(self.0.open_dir(to_path(name))?)),
+            _ => Err(ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    /// Opens the regular file `name`; `InvalidInput` if anything else stands there.
+    pub(in crate::transfer) fn open_file(
+        &self,
+        name: &[u8],
+        write: bool,
+    ) -> io::Result<(File, Stat)> {
+        if self.stat(name)?.kind != Kind::File {
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        let options = OpenOptions::new().read(true).write(write).clone();
+        let file = self.0.open_with(to_path(name), &options)?.into_std();
+        let stat = stat_file(&file)?;
+        Ok((file, stat))
+    }
+
+    /// What stands under `name`.
+    pub(in crate::transfer) fn stat(&self, name: &[u8]) -> io::Result<Stat> {
+        Ok(convert(&self.0.symlink_metadata(to_path(name))?))
+    }
+
+    /// Fails unless the file `name` may be read. Here only opening it tells.
+    pub(in crate::transfer) fn check_readable(&self, name: &[u8]) -> io::Result<()> {
+        self.open_file(name, false).map(drop)
+    }
+
+    /// What the folder itself is.
+    pub(in crate::transfer) fn stat_self(&self) -> io::Result<Stat> {
+        Ok(convert(&self.0.dir_metadata()?))
+    }
+
+    /// Where the symbolic link `name` points.
+    pub(in crate::transfer) fn read_symlink(&self, name: &[u8]) -> io::Result<Vec<u8>> {
+        let target = self.0.read_link_contents(to_path(name))?;
+        Ok(name_bytes(target.as_os_str()).to_vec())
+    }
+
+    /// Whether nobody but this user, and whoever owns `parent` anyhow, can have made the folder:
+    /// access here is inherited from `parent`.
+    pub(in crate::transfer) fn is_ours(&self, _parent: &Self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// The names in the folder, read as they are asked for.
+    pub(in crate::transfer) fn list(&self) -> io::Result<Listing> {
+        Ok(Listing(self.0.entries()?))
+    }
+
+    /// How many bytes an ordinary user can still write here, where that is known.
+    pub(in crate::transfer) fn free_space(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Changing.
+impl Folder {
+    /// Makes the folder `name`.
+    pub(in crate::transfer) fn make_folder(&self, name: &[u8]) -> io::Result<()> {
+        self.0.create_dir(to_path(name))
+    }
+
+    /// Makes the file `name`; `AlreadyExists` if anything stands there.
+    pub(in crate::transfer) fn create_file(&self, name: &[u8]) -> io::Result<File> {
+        let options = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .clone();
+        Ok(self.0.open_with(to_path(name), &options)?.into_std())
+    }
+
+    /// Links are not made here: it takes a privilege, and to know what the target is.
+    pub(in crate::transfer) fn make_symlink(
+        &self,
+        _name: &[u8],
+        _target: &[u8],
+        _mtime: Timestamp,
+    ) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    /// Moves the file `name` to `new_name` in `to`; `AlreadyExists` if anything stands there.
+    pub(in crate::transfer) fn rename_new(
+        &self,
+        name: &[u8],
+        to: &Self,
+        new_name: &[u8],
+    ) -> io::Result<()> {
+        let (name, new_name) = (to_path(name), to_path(new_name));
+        match self.0.hard_link(name, &to.0, new_name) {
+            Ok(()) => self.0.remove_file(name),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
+            // FAT has no links: an empty file claims the name.
+            Err(_) => {
+                let options = OpenOptions::new().write(true).create_new(true).clone();
+                drop(to.0.open_with(new_name, &options)?);
+                self.0.rename(name, &to.0, new_name)
+            }
+        }
+    }
+
+    /// Removes what stands under `name`, unless it is a folder.
+    pub(in crate::transfer) fn remove_file(&self, name: &[u8]) -> io::Result<()> {
+        self.0.remove_file(to_path(name))
+    }
+
+    /// Removes the folder `name` if it is empty.
+    pub(in crate::transfer) fn remove_folder(&self, name: &[u8]) -> io::Result<()> {
+        self.0.remove_dir(to_path(name))
+    }
+
+    /// A folder keeps the time and permissions that it was made with.
+    pub(in crate::transfer) fn set_metadata(
+        &self,
+        _mode: u32,
+        _mtime: Timestamp,
+    ) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// A folder's names are the system's to keep.
+    pub(in crate::transfer) fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// `Unsupported`: there is no such call.
+    pub(in crate::transfer) fn sync_file_system(&self) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
+    /// Folders have no locks.
+    pub(in crate::transfer) fn lock(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The names in a folder, one by one.
+#[derive(Debug)]
+pub(in crate::transfer) struct Listing(ReadDir);
+
+impl Listing {
+    /// The next name.
+    pub(in crate::transfer) fn next_name(&mut self) -> Option<io::Result<Vec<u8>>> {
+        Some(
+            self.0
+                .next()?
+                .map(|entry| name_bytes(&entry.file_name()).to_vec()),
+        )
+    }
+}
+
+/// What an open file is.
+pub(in crate::transfer) fn stat_file(file: &File) -> io::Result<Stat> {
+    Ok(convert(&Metadata::from_file(file)?))
+}
+
+/// Nothing is to be told.
+pub(in crate::transfer) fn expect_sequential_reads(_file: &File) {}
+
+/// Gives an open file its modification time, if the system can express it.
+pub(in crate::transfer) fn set_metadata(
+    file: &File,
+    _mode: u32,
+    mtime: Timestamp,
+) -> io::Result<()> {
+    let seconds = Duration::from_secs(mtime.secs().unsigned_abs());
+    let time = if mtime.secs() < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(seconds)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(seconds)
+    };
+    match time.and_then(|time| time.checked_add(Duration::from_nanos(mtime.nanos().into()))) {
+        Some(time) => file.set_times(FileTimes::new().set_modified(time)),
+        None => Ok(()),
+    }
+}
+
+/// Reads at `offset`, wherever other threads read; the number of bytes, 0 at the end.
+pub(in crate::transfer) fn read_at(
+    file: &File,
+    bytes: &mut [u8],
+    offset: u64,
+) -> io::Result<usize> {
+    file.seek_read(bytes, offset)
+}
+
+/// Writes all of `bytes` at `offset`, wherever other threads write.
+pub(in crate::transfer) fn write_all_at(
+    file: &File,
+    mut bytes: &[u8],
+    mut offset: u64,
+) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let count = match file.seek_write(bytes, offset) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            written => written?,
+        };
+        bytes = &bytes[count..];
+        offset += u64::try_from(count).map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+/// A name as the system writes it in a path of its own. Names are Unicode: `RelPath` saw to it.
+pub(in crate::transfer) fn to_path(name: &[u8]) -> &Path {
+    Path::new(str::from_utf8(name).unwrap_or_default())
+}
+
+/// The bytes of a name that the system gave us; no UTF-8 if the name is not Unicode.
+pub(in crate::transfer) fn name_bytes(name: &OsStr) -> &[u8] {
+    name.as_encoded_bytes()
+}
+
+fn convert(metadata: &Metadata) -> Stat {
+    let file_type = metadata.file_type();
+    let mtime = metadata
+        .modified()
+        .map_or_else(|_| Timestamp::default(), |time| timestamp(time.into_std()));
+    Stat {
+        kind: match () {
+            () if file_type.is_file() => Kind::File,
+            () if file_type.is_dir() => Kind::Folder,
+            () if file_type.is_symlink() => Kind::Symlink,
+            () => Kind::Special,
+        },
+        id: None,
+        size: metadata.len(),
+        mode: if file_type.is_dir() { 0o755 } else { 0o644 },
+        mtime,
+        ctime: mtime,
+        links: 1,
+    }
+}
+
+fn timestamp(time: SystemTime) -> Timestamp {
+    let (secs, nanos) = match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => (i64::try_from(after.as_secs()).ok(), after.subsec_nanos()),
+        Err(error) => {
+            let before = error.duration();
+            let seconds = i64::try_from(before.as_secs()).ok().map(|secs| -secs);
+            match before.subsec_nanos() {
+                0 => (seconds, 0),
+                nanos => (seconds.map(|secs| secs - 1), 1_000_000_000 - nanos),
+            }
+        }
+    };
+    secs.and_then(|secs| Timestamp::new(secs, nanos))
+        .unwrap_or_default()
+}

@@ -1,0 +1,360 @@
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, FileTimes};
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::transfer::entry::{Entry, EntryKind};
+use crate::transfer::testing::{fast_dir, long_name, obey_permissions, path, while_swapping};
+
+fn source(dir: &Path, names: &[&str]) -> Source {
+    let paths: Vec<_> = names.iter().map(|name| dir.join(name)).collect();
+    Source::new(&paths).unwrap()
+}
+
+fn walk(source: &Source) -> (BTreeMap<String, Entry>, Vec<Skipped>) {
+    let (mut entries, mut skipped) = (BTreeMap::new(), Vec::new());
+    for found in source.walk() {
+        match found {
+            Ok(entry) => {
+                let parent = entry.path.as_bytes().iter().rposition(|&byte| byte == b'/');
+                if let Some(end) = parent {
+                    let parent = RelPath::decode(&entry.path.as_bytes()[..end]).unwrap();
+                    assert!(
+                        entries.contains_key(&parent.to_string()),
+                        "before its folder"
+                    );
+                }
+                assert!(entries.insert(entry.path.to_string(), entry).is_none());
+            }
+            Err(skip) => skipped.push(skip),
+        }
+    }
+    (entries, skipped)
+}
+
+/// Writes a file that looks old, so that any change to it shows in its time.
+fn write_old(at: &Path, content: &[u8]) {
+    fs::write(at, content).unwrap();
+    set_old(&File::options().write(true).open(at).unwrap());
+}
+
+fn set_old(file: &File) {
+    let time = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 5);
+    file.set_times(FileTimes::new().set_modified(time)).unwrap();
+}
+
+#[test]
+fn a_tree_is_walked_with_all_that_is_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    let long = long_name(255, ".txt");
+    fs::create_dir_all(tree.join("sub/empty")).unwrap();
+    write_old(&tree.join("sub/run"), b"#!/bin/sh");
+    fs::set_permissions(tree.join("sub/run"), fs::Permissions::from_mode(0o4751)).unwrap();
+    for name in ["none", "with space", "new\nline", "quo\"te", "🚢", &long] {
+        fs::write(tree.join(name), "").unwrap();
+    }
+    symlink("../../outside", tree.join("link")).unwrap();
+    let (entries, skipped) = walk(&source(dir.path(), &["tree"]));
+    assert!(skipped.is_empty());
+    assert_eq!(entries.len(), 11);
+    assert_eq!(entries["tree"].kind, EntryKind::Directory);
+    assert_eq!(entries["tree/sub/empty"].kind, EntryKind::Directory);
+    assert_eq!(entries["tree/none"].kind, EntryKind::File { size: 0 });
+    let run = &entries["tree/sub/run"];
+    assert_eq!((&run.kind, run.mode), (&EntryKind::File { size: 9 }, 0o751));
+    assert_eq!((run.mtime.secs(), run.mtime.nanos()), (1_000_000_000, 5));
+    let target = b"../../outside".to_vec();
+    assert_eq!(entries["tree/link"].kind, EntryKind::Symlink { target });
+    assert!(entries.contains_key("tree/new\\nline"));
+}
+
+#[test]
+fn several_roots_are_walked_in_their_order_and_links_are_sent_as_links() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("a/b")).unwrap();
+    fs::write(dir.path().join("a/b/file"), "content").unwrap();
+    symlink("a", dir.path().join("link")).unwrap();
+    let source = source(dir.path(), &["link", "a/b/file", "a/b/"]);
+    let order: Vec<_> = source
+        .walk()
+        .map(|found| found.unwrap().path.to_string())
+        .collect();
+    assert_eq!(order, ["link", "file", "b", "b/file"]);
+    for name in ["file", "b/file"] {
+        assert_eq!(source.open(&path(name)).unwrap().size(), 7);
+        assert_eq!(source.locate(&path(name)), dir.path().join("a/b/file"));
+    }
+}
+
+#[test]
+fn roots_that_cannot_be_sent_are_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("x/same")).unwrap();
+    fs::create_dir_all(dir.path().join("y/same")).unwrap();
+    let try_new = |names: &[&str]| {
+        Source::new(
+            &names
+                .iter()
+                .map(|name| dir.path().join(name))
+                .collect::<Vec<_>>(),
+        )
+        .unwrap_err()
+    };
+    let missing = try_new(&["x", "missing.txt"]);
+    assert!(matches!(&missing, SourceError::NotFound(at) if at.ends_with("missing.txt")));
+    assert!(matches!(
+        try_new(&["x/same", "y/same"]),
+        SourceError::SameName(_)
+    ));
+    assert!(matches!(try_new(&["x", "x/"]), SourceError::SameName(_)));
+    assert!(matches!(try_new(&["/"]), SourceError::NoName(_)));
+    assert!(matches!(try_new(&[]), SourceError::Nothing));
+    fs::create_dir(dir.path().join(".filefleet-partial-00")).unwrap();
+    assert!(matches!(
+        try_new(&[".filefleet-partial-00"]),
+        SourceError::BadName(..)
+    ));
+    // `..` has the name of what it stands for.
+    let source = Source::new(&[dir.path().join("x/same/..")]).unwrap();
+    assert_eq!(source.walk().next().unwrap().unwrap().path, path("x"));
+}
+
+#[test]
+fn what_cannot_be_sent_is_skipped_with_its_reason() {
+    obey_permissions();
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    fs::create_dir_all(tree.join("locked/inside")).unwrap();
+    fs::write(tree.join("unreadable"), "x").unwrap();
+    fs::write(tree.join("fine"), "x").unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, tree.join("pipe"), rustix::fs::Mode::RWXU).unwrap();
+    let _socket = UnixListener::bind(tree.join("socket")).unwrap();
+    for name in ["locked", "unreadable"] {
+        fs::set_permissions(tree.join(name), fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    let source = source(dir.path(), &["tree"]);
+    let (entries, skipped) = walk(&source);
+    assert_eq!(
+        entries.into_keys().collect::<Vec<_>>(),
+        ["tree", "tree/fine"]
+    );
+    let mut reasons: Vec<_> = skipped
+        .iter()
+        .map(|skip| {
+            assert_eq!(skip.file_path.parent(), Some(&*tree));
+            (
+                skip.file_path.file_name().unwrap().to_str().unwrap(),
+                skip.reason.to_string(),
+            )
+        })
+        .collect();
+    reasons.sort();
+    let special = "not a file, folder or symbolic link".to_string();
+    assert_eq!(
+        reasons,
+        [
+            ("locked", "cannot be read".to_string()),
+            ("pipe", special.clone()),
+            ("socket", special),
+            ("unreadable", "cannot be read".to_string()),
+        ]
+    );
+    let opened = source.open(&path("tree/unreadable"));
+    assert!(matches!(opened, Err(SourceError::PermissionDenied(_))));
+    assert!(matches!(
+        source.open(&path("tree/pipe")),
+        Err(SourceError::NotAFile(_))
+    ));
+    assert!(matches!(
+        source.open(&path("tree/gone")),
+        Err(SourceError::NotFound(_))
+    ));
+    assert!(matches!(
+        source.open(&path("elsewhere")),
+        Err(SourceError::NotFound(_))
+    ));
+    fs::set_permissions(tree.join("locked"), fs::Permissions::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn folders_that_lie_too_deep_are_skipped_and_the_rest_is_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let deep = dir.path().join(vec!["d"; 140].join("/"));
+    fs::create_dir_all(&deep).unwrap();
+    fs::write(dir.path().join("d/file"), "x").unwrap();
+    let (entries, skipped) = walk(&source(dir.path(), &["d"]));
+    assert_eq!(entries.len(), 129);
+    assert!(matches!(
+        skipped[..],
+        [Skipped {
+            reason: SkipReason::Path(PathError::TooDeep),
+            ..
+        }]
+    ));
+}
+
+#[test]
+fn a_file_is_read_by_blocks_from_several_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let content: Vec<u8> = (0..3_000_001_u32).map(|i| (i / 999) as u8).collect();
+    fs::write(dir.path().join("x"), &content).unwrap();
+    let file = source(dir.path(), &["x"]).open(&path("x")).unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (file, content) = (&file, &content);
+            scope.spawn(move || {
+                let mut block = vec![0; 10_000];
+                for start in (thread * 10_000..content.len()).step_by(40_000) {
+                    let count = file.read_block(start as u64, &mut block).unwrap();
+                    let end = content.len().min(start + 10_000);
+                    assert_eq!(block[..count], content[start..end]);
+                }
+            });
+        }
+    });
+    assert_eq!(file.read_block(3_000_001, &mut [0; 8]).unwrap(), 0);
+    assert_eq!(file.read_block(u64::MAX, &mut [0; 8]).unwrap(), 0);
+    assert_eq!(file.change(), None);
+}
+
+#[test]
+fn every_change_of_a_file_is_noticed() {
+    type Act = fn(&Path);
+    let append: Act = |at| {
+        let mut file = File::options().append(true).open(at).unwrap();
+        file.write_all(b"more").unwrap();
+    };
+    let overwrite: Act = |at| {
+        File::options()
+            .write(true)
+            .open(at)
+            .unwrap()
+            .write_all(b"CONTENT")
+            .unwrap();
+    };
+    let overwrite_in_disguise: Act = |at| {
+        let mut file = File::options().write(true).open(at).unwrap();
+        file.write_all(b"CONTENT").unwrap();
+        set_old(&file);
+    };
+    let replace: Act = |at| {
+        write_old(&at.with_extension("new"), b"content");
+        fs::rename(at.with_extension("new"), at).unwrap();
+    };
+    let become_a_link: Act = |at| {
+        fs::remove_file(at).unwrap();
+        symlink("elsewhere", at).unwrap();
+    };
+    let cases: [(Act, Option<Change>); 7] = [
+        (|_| {}, None),
+        (append, Some(Change::Resized)),
+        (overwrite, Some(Change::Modified)),
+        (overwrite_in_disguise, Some(Change::Touched)),
+        (replace, Some(Change::Replaced)),
+        (become_a_link, Some(Change::Replaced)),
+        (|at| fs::remove_file(at).unwrap(), Some(Change::Removed)),
+    ];
+    for (act, change) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("x");
+        write_old(&at, b"content");
+        let file = source(dir.path(), &["x"]).open(&path("x")).unwrap();
+        act(&at);
+        let mut content = [0; 64];
+        assert_eq!(file.read_block(0, &mut content).unwrap(), 7);
+        assert_eq!(file.change(), change);
+    }
+}
+
+#[test]
+fn a_file_that_shrinks_while_it_is_read_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    write_old(&dir.path().join("x"), &[7; 5000]);
+    let file = source(dir.path(), &["x"]).open(&path("x")).unwrap();
+    let mut block = [0; 1000];
+    assert_eq!(file.read_block(0, &mut block).unwrap(), 1000);
+    File::options()
+        .write(true)
+        .open(dir.path().join("x"))
+        .unwrap()
+        .set_len(1500)
+        .unwrap();
+    assert!(matches!(
+        file.read_block(1000, &mut block),
+        Err(SourceError::Shrunk)
+    ));
+    assert!(matches!(
+        file.read_block(4000, &mut block),
+        Err(SourceError::Shrunk)
+    ));
+    assert_eq!(file.change(), Some(Change::Resized));
+}
+
+#[test]
+fn a_folder_swapped_for_a_link_at_any_moment_gives_nothing_away() {
+    let dir = fast_dir();
+    for (folder, content) in [
+        ("tree/sub", "public"),
+        ("tree/other", "public"),
+        ("secret", "secret"),
+    ] {
+        fs::create_dir_all(dir.path().join(folder)).unwrap();
+        fs::write(dir.path().join(folder).join("file"), content).unwrap();
+    }
+    fs::write(dir.path().join("secret/more"), "secret").unwrap();
+    symlink(dir.path().join("secret"), dir.path().join("decoy")).unwrap();
+    let source = source(dir.path(), &["tree"]);
+    let (mut read, mut refused, mut links) = (0, 0, 0);
+    while_swapping(
+        &dir.path().join("tree/sub"),
+        &dir.path().join("decoy"),
+        || {
+            let mut rounds = 0;
+            while rounds < 2_000 || read == 0 || refused == 0 || links == 0 {
+                rounds += 1;
+                assert!(
+                    rounds < 1_000_000,
+                    "the race did not happen: {read} {refused} {links}"
+                );
+                source.open(&path("tree/other/file")).unwrap();
+                match source.open(&path("tree/sub/file")) {
+                    Ok(file) => {
+                        let mut content = [0; 6];
+                        file.read_block(0, &mut content).unwrap();
+                        assert_eq!(content, *b"public");
+                        read += 1;
+                    }
+                    Err(SourceError::NotFound(_)) => refused += 1,
+                    Err(error) => panic!("{error:?}"),
+                }
+                for found in source.walk() {
+                    let Ok(entry) = found else { continue };
+                    assert_ne!(entry.path.name(), b"more");
+                    links += usize::from(matches!(entry.kind, EntryKind::Symlink { .. }));
+                }
+            }
+        },
+    );
+}
+
+#[test]
+fn a_large_folder_is_walked_as_it_is_read() {
+    let dir = fast_dir();
+    fs::create_dir(dir.path().join("tree")).unwrap();
+    for index in 0..5_000 {
+        fs::write(dir.path().join(format!("tree/{index}")), "").unwrap();
+    }
+    let source = source(dir.path(), &["tree"]);
+    let mut walk = source.walk();
+    assert_eq!(walk.by_ref().take(10).count(), 10);
+    // What is removed before it was reached is not there: there is no list.
+    fs::remove_dir_all(dir.path().join("tree")).unwrap();
+    assert!(walk.filter(Result::is_ok).count() < 4_000);
+    fs::create_dir(dir.path().join("tree")).unwrap();
+}
