@@ -2,13 +2,14 @@
 //!
 //! Two UDP ports. The main one speaks QUIC to registered clients and answers STUN; the other is
 //! the relay's. Each is served by tasks that end with [`Server::shutdown`]; what must outlive the
-//! process is in the [store](store) and three [files].
+//! process is in the `store` and three `files`.
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    num::NonZeroU32,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
@@ -144,7 +145,11 @@ impl Server {
         let mut tasks = JoinSet::new();
         tasks.spawn(accept::run(endpoint.clone(), Arc::clone(&services)));
         tasks.spawn(relay.run(services.stop.clone()));
-        tasks.spawn(answer_stun(Arc::clone(&socket), others, Arc::clone(&services)));
+        tasks.spawn(answer_stun(
+            Arc::downgrade(&socket),
+            others,
+            settings.limits.datagrams_per_address,
+        ));
         tasks.spawn(call_back(socket, addresses, services.stop.clone()));
         tasks.spawn(sweep(Arc::clone(&services)));
         Ok(Self { address, relay: relay_address, endpoint, services, tasks })
@@ -160,17 +165,18 @@ impl Server {
         self.relay
     }
 
-    /// Says goodbye to every client, and returns when everything is stored.
+    /// Says goodbye to every client, and returns when everything is stored and the ports are free.
     pub async fn shutdown(mut self) {
         self.services.stop.cancel();
+        self.endpoint.close(CloseCode::ShuttingDown.into(), b"");
+        // Who has not acknowledged the goodbye by then is not there to hear it.
+        let _ = timeout(DRAIN_TIMEOUT, self.endpoint.wait_idle()).await;
+        drop(self.endpoint);
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(DRAIN_TIMEOUT, ended).await.is_err() {
             error!("some tasks did not end in time");
             self.tasks.shutdown().await;
         }
-        self.endpoint.close(CloseCode::ShuttingDown.into(), b"");
-        // Who has not acknowledged the goodbye by then is not there to hear it.
-        let _ = timeout(DRAIN_TIMEOUT, self.endpoint.wait_idle()).await;
         if let Some(services) = Arc::into_inner(self.services) {
             services.store.close();
         }
@@ -269,19 +275,21 @@ fn public_address(
     Ok(ServerAddress { host, port: local.port(), pin: Some(certificate.pin) })
 }
 
+/// Answers STUN requests as long as there is the socket, which goes with the endpoint.
 async fn answer_stun(
-    socket: Arc<DemuxSocket>,
+    socket: Weak<DemuxSocket>,
     mut others: mpsc::Receiver<OtherDatagram>,
-    services: Arc<Services>,
+    datagrams_per_address: NonZeroU32,
 ) {
-    let limiter = AddressLimiter::per_second(services.limits.datagrams_per_address);
+    let limiter = AddressLimiter::per_second(datagrams_per_address);
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         tokio::select! {
             biased;
-            () = services.stop.cancelled() => return,
             _ = sweep.tick() => limiter.sweep(),
-            Some(OtherDatagram { source, local_ip, kind, payload }) = others.recv() => {
+            other = others.recv() => {
+                let (Some(other), Some(socket)) = (other, socket.upgrade()) else { return };
+                let OtherDatagram { source, local_ip, kind, payload } = other;
                 if kind == Datagram::Stun
                     && limiter.admits(source.ip())
                     && let Some(answer) = stun::answer(&payload, source)

@@ -13,6 +13,8 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+use tracing::debug;
+
 use super::{Config, Error, backoff::random_between, trust};
 use crate::{
     protos::rendezvous::{
@@ -73,7 +75,10 @@ impl Connector {
         let addresses = lookup_host((server.host.as_str(), server.port))
             .await
             .map_err(|error| unreachable(&error))?;
-        let config = self.client_config().map_err(|error| unreachable(&error))?;
+        let config = self.client_config().map_err(|error| {
+            debug!(%error, "no server can be trusted");
+            Error::ServerIdentity
+        })?;
         let mut addresses = addresses.take(MAX_ADDRESSES);
         let mut attempts = JoinSet::new();
         let mut next_start = Instant::now();

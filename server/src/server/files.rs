@@ -2,7 +2,7 @@
 //! and the keys that let it reset its predecessor's connections.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, OpenOptions},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -140,7 +140,7 @@ fn write_secret(path: &Path, content: &[u8]) -> Result<(), KeyError> {
         file.sync_all()?;
         fs::rename(&partial, path)?;
         #[cfg(unix)]
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
+        fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()?;
         Ok(())
     };
     write().map_err(|error| KeyError::File(path.to_owned(), error))

@@ -17,8 +17,8 @@ use crate::{
         certificate::DeviceCertificate,
         name::Name,
         rendezvous::{
-            ClientFrame, CloseCode, EXPORTER_LABEL, ErrorCode, Exported, FrameReader, Proof,
-            ServerFrame, encode,
+            ClientFrame, CloseCode, EXPORTER_LABEL, ErrorCode, Exported, FrameError, FrameReader,
+            Proof, ServerFrame, encode,
         },
     },
     udp::canonical,
@@ -187,7 +187,8 @@ impl Session {
         let Over(code) = self.serve().await;
         info!(name = %self.name, ?code, "no longer registered");
         let left = self.services.registry.leave(&self.seat.ticket);
-        if left && code != CloseCode::ShuttingDown {
+        // The next start calls back whoever was there at the end of this one.
+        if left && !self.services.stop.is_cancelled() {
             self.services.store.set_address(self.name.clone(), None).await;
         }
         self.wire.connection.close(code.into(), b"");
@@ -209,8 +210,9 @@ impl Session {
                 frame = self.wire.reader.next() => match frame {
                     Ok(Some(frame)) => self.frame(frame).await,
                     Ok(None) => Err(Over(CloseCode::Done)),
+                    Err(FrameError::Read(_)) => Err(Over(CloseCode::Done)),
                     Err(error) => {
-                        debug!(%error, "cannot read from a client");
+                        debug!(%error, "a client breaks the protocol");
                         Err(Over(CloseCode::ProtocolViolation))
                     }
                 },

@@ -1,0 +1,8 @@
+//! The server and its client over real sockets, as daemons and strangers meet them.
+#![allow(clippy::unwrap_used)]
+
+mod hostile;
+mod process;
+mod relay;
+mod rendezvous;
+mod support;
