@@ -59,7 +59,7 @@ pub struct Options {
     /// Configuration file (TOML).
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where clients connect [default: [::]:7835].
+    /// Where clients connect [default: port 7835 of every address].
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<SocketAddr>,
     /// The relay's address [default: the next port; any free one if the port is 0].
