@@ -20,8 +20,12 @@ const MAX_CLIENTS: usize = 128;
 /// The pause after a connection could not be taken (out of file descriptors, above all).
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// Serves the control socket until `stop` is cancelled.
-pub(crate) async fn serve(listener: Listener, events: mpsc::Sender<Event>, stop: CancellationToken) {
+/// Serves the control socket until `stop` is cancelled; gives it back with whoever waits there.
+pub(crate) async fn serve(
+    listener: Listener,
+    events: mpsc::Sender<Event>,
+    stop: CancellationToken,
+) -> Listener {
     let mut clients = JoinSet::new();
     loop {
         tokio::select! {
@@ -39,6 +43,7 @@ pub(crate) async fn serve(listener: Listener, events: mpsc::Sender<Event>, stop:
     }
     // Answers that are under way are still delivered.
     while clients.join_next().await.is_some() {}
+    listener
 }
 
 async fn serve_client(stream: Stream, events: mpsc::Sender<Event>, stop: CancellationToken) {

@@ -17,6 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use filefleet_ctl::Home;
 use filefleet_ctl::proto::{Call, ControlError, Event as Shown, Reply};
 use filefleet_ctl::server::Responder;
+use filefleet_ctl::socket::Listener;
 use filefleet_server::client::{self as rendezvous, Client};
 use filefleet_server::protos::address::ServerAddress;
 use filefleet_server::protos::certificate::IdentityKey;
@@ -70,15 +71,6 @@ pub(crate) enum Event {
     Warning(String),
 }
 
-/// How the daemon's run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
-    /// It was told to stop.
-    Stopped,
-    /// Its identity was exchanged: run it again.
-    Restart,
-}
-
 /// Events that may wait for the loop. Full: who brings one waits, which holds back clients, sessions
 /// and transfers, never the loop.
 const EVENTS: usize = 512;
@@ -120,8 +112,24 @@ impl std::fmt::Debug for Daemon {
 /// # Errors
 ///
 /// When another daemon serves this home, or keys, settings, state or the network cannot be used.
-pub async fn run(home: Home, stop: CancellationToken) -> Result<Exit, DaemonError> {
-    let listener = filefleet_ctl::socket::listen(&home)?;
+pub async fn run(home: Home, stop: CancellationToken) -> Result<(), DaemonError> {
+    let mut listener = filefleet_ctl::socket::listen(&home)?;
+    loop {
+        let restart;
+        (listener, restart) = run_once(home.clone(), listener, &stop).await?;
+        if !restart {
+            return Ok(());
+        }
+    }
+}
+
+/// Runs until `stop` is cancelled or the identity was exchanged, which is true at the end. The
+/// listener holds the home's lock and is given back last: whoever connects meanwhile waits.
+async fn run_once(
+    home: Home,
+    listener: Listener,
+    stop: &CancellationToken,
+) -> Result<(Listener, bool), DaemonError> {
     let settings = Settings::open(&home.config_dir().join("settings.toml"))?;
     let identity = Identity::open(&home.state_dir().join("keys"), &settings.device_name())?;
     let (store, store_thread) = Store::open(&home.state_dir().join("state.db"))?;
@@ -158,14 +166,13 @@ pub async fn run(home: Home, stop: CancellationToken) -> Result<Exit, DaemonErro
     };
     daemon.load().await?;
     let control = tokio::spawn(crate::control::serve(listener, events, daemon.stop.clone()));
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     daemon.run(inbox).await;
-    let exit = if daemon.restart { Exit::Restart } else { Exit::Stopped };
+    let restart = daemon.restart;
     daemon.shutdown(store_thread).await;
-    // The control socket's task ends with the token; it holds the lock of the home.
-    if let Err(error) = control.await {
-        tracing::error!(%error, "the control socket's task ended badly");
-    }
-    Ok(exit)
+    // It ends with the token.
+    let listener = control.await.map_err(DaemonError::Control)?;
+    Ok((listener, restart))
 }
 
 /// A channel whose values arrive as events.

@@ -28,6 +28,9 @@ pub enum DaemonError {
     /// The UDP socket cannot be bound.
     #[error("cannot bind the UDP port")]
     Socket(#[source] io::Error),
+    /// The control socket's task ended badly.
+    #[error("the control socket is not served any more")]
+    Control(#[source] tokio::task::JoinError),
 }
 
 /// An error with its causes in one line.

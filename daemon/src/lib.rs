@@ -16,5 +16,5 @@ mod store;
 pub mod transfer;
 pub mod transport;
 
-pub use daemon::{Exit, run};
+pub use daemon::run;
 pub use error::DaemonError;

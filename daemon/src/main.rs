@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use filefleet_ctl::Home;
-use filefleet_daemon::{Exit, logging, run};
+use filefleet_daemon::{logging, run};
 use tokio_util::sync::CancellationToken;
 
 /// The FileFleet daemon: receives files in the background and sends what ffctl asks it to
@@ -37,8 +37,7 @@ fn start() -> anyhow::Result<()> {
     runtime.block_on(async {
         let stop = CancellationToken::new();
         let _signals = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(stop_on_signal(stop.clone())?));
-        while run(home.clone(), stop.clone()).await? == Exit::Restart {}
-        Ok(())
+        Ok(run(home, stop).await?)
     })
 }
 

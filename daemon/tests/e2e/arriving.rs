@@ -1,0 +1,78 @@
+//! What is sent arrives as it was.
+
+use std::fs;
+
+use crate::support::{Pair, Tree, hash_of, write_random};
+
+#[test]
+fn a_file_arrives_with_the_same_blake3() {
+    const LEN: u64 = (64 << 20) + 4_321;
+    let Pair { alice, bob, server } = Pair::trusting();
+    let source = alice.file("film.bin");
+    write_random(&source, LEN);
+    let done = alice.send("bob", &[&source]).done();
+    assert_eq!((&done["files"], &done["bytes"]), (&1.into(), &LEN.into()));
+    assert!(done["seconds"].as_f64() > Some(0.0), "{done}");
+    let links = done["links"].as_object().unwrap();
+    let most = links.iter().max_by_key(|(_, bytes)| bytes.as_u64()).unwrap();
+    assert_eq!(done["link"], most.0.as_str(), "{done}");
+    let carried: u64 = links.values().filter_map(|bytes| bytes.as_u64()).sum();
+    assert_eq!(carried, LEN, "{done}");
+    assert_eq!(hash_of(&bob.received().join("film.bin")), hash_of(&source));
+    assert_eq!(bob.received_names(), ["film.bin"]);
+    drop(server);
+}
+
+#[test]
+fn a_tree_arrives_equal_in_everything() {
+    let Pair { alice, bob, server } = Pair::trusting();
+    let source = alice.file("tree");
+    Tree::make(&source, 1_000);
+    let sent = Tree::read(&source);
+    assert!(sent.len() > 1_020);
+    alice.send("bob", &[&source]).done();
+    assert_eq!(Tree::read(&bob.received().join("tree")), sent);
+    assert_eq!(bob.received_names(), ["tree"]);
+    drop(server);
+}
+
+#[test]
+fn several_files_and_folders_go_in_one_transfer() {
+    let Pair { alice, bob, server } = Pair::trusting();
+    let (note, tree) = (alice.note("a note.txt"), alice.file("small tree"));
+    Tree::make(&tree, 10);
+    alice.send("bob", &[&note, &tree]).done();
+    let received = bob.received();
+    assert_eq!(Tree::read(&received.join("a note.txt")), Tree::read(&note));
+    assert_eq!(Tree::read(&received.join("small tree")), Tree::read(&tree));
+    drop(server);
+}
+
+#[test]
+fn a_name_that_is_taken_gets_a_number() {
+    let Pair { alice, bob, server } = Pair::trusting();
+    let source = alice.note("plan.txt");
+    fs::create_dir_all(bob.received()).unwrap();
+    fs::write(bob.received().join("plan.txt"), "bob's own").unwrap();
+    alice.send("bob", &[&source]).done();
+    alice.send("bob", &[&source]).done();
+    let names = ["plan (2).txt", "plan (3).txt", "plan.txt"];
+    assert_eq!(bob.received_names(), names);
+    let content = |name: &str| fs::read_to_string(bob.received().join(name)).unwrap();
+    assert_eq!(content("plan.txt"), "bob's own");
+    assert_eq!(content("plan (2).txt"), "a note: plan.txt\n");
+    drop(server);
+}
+
+#[test]
+fn a_folder_whose_name_is_taken_gets_a_number_as_a_whole() {
+    let Pair { alice, bob, server } = Pair::trusting();
+    let source = alice.file("tree");
+    Tree::make(&source, 10);
+    alice.send("bob", &[&source]).done();
+    alice.send("bob", &[&source]).done();
+    assert_eq!(bob.received_names(), ["tree", "tree (2)"]);
+    let second = Tree::read(&bob.received().join("tree (2)"));
+    assert_eq!(second, Tree::read(&source));
+    drop(server);
+}

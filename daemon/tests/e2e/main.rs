@@ -1,0 +1,17 @@
+//! The real programs, end to end: a server, daemons and `ffctl` on this machine's loopback, each
+//! user in a temporary home. Every wait is for an event: a line that a program prints, or its end.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used)]
+
+mod arriving;
+mod asking;
+mod changing;
+mod crossing;
+mod destination;
+mod impostor;
+mod living;
+mod moving;
+mod people;
+mod server_restart;
+mod stopping;
+mod support;

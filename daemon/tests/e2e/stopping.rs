@@ -1,0 +1,158 @@
+//! Somebody is not there, or goes away in the middle; or what is to be sent is not there.
+
+use std::path::Path;
+
+use crate::support::{Pair, hash_of, write_random, write_zeros};
+
+/// More than can arrive before a test has done what it wants to do meanwhile; holes cost nothing.
+const ENDLESS: u64 = 8 << 30;
+
+#[test]
+fn a_file_that_does_not_exist_is_named_and_nothing_is_sent() {
+    let pair = Pair::trusting();
+    let Pair { alice, bob, .. } = &pair;
+    let missing = alice.file("missing.txt");
+    let sending = alice.send("bob", &[&alice.note("letter"), &missing]);
+    sending.failed(1, "file_not_found").told("missing.txt\" does not exist");
+    assert_eq!(bob.received_names(), [""; 0]);
+    assert!(alice.json(&["transfers", "--all"])["transfers"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn what_is_neither_file_nor_folder_fails_alone() {
+    let pair = Pair::trusting();
+    let Pair { alice, bob, .. } = &pair;
+    let dir = alice.file("dir");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("file"), "content").unwrap();
+    std::os::unix::net::UnixListener::bind(dir.join("socket")).unwrap();
+    let outcome = alice.send("bob", &[&dir]).end().failed(1);
+    outcome.told("socket").told("not a file, folder or symbolic link");
+    assert_eq!(hash_of(&bob.received().join("dir/file")), hash_of(&dir.join("file")));
+}
+
+#[test]
+fn somebody_who_is_not_online_is_named() {
+    let mut pair = Pair::trusting();
+    pair.bob.stop().done();
+    let sending = pair.alice.send("bob", &[&pair.alice.note("letter")]);
+    sending.failed(5, "offline").told("'bob' is not online");
+}
+
+#[test]
+fn a_receiver_that_is_stopped_ends_the_transfer_on_both_sides() {
+    let mut pair = Pair::trusting();
+    let source = pair.alice.file("large");
+    write_zeros(&source, ENDLESS);
+    let mut sending = pair.alice.send("bob", &[&source]);
+    sending.halfway();
+    pair.bob.stop().done();
+    let outcome = sending.failed(1, "interrupted");
+    outcome.told("bob: the other side's FileFleet was stopped");
+    assert_eq!(pair.bob.received_names(), [""; 0]);
+    pair.bob.start();
+    assert_eq!(last_transfer(&pair)["state"], "failed");
+    sends_again(&mut pair);
+}
+
+#[test]
+fn a_sender_that_is_stopped_ends_the_transfer_on_both_sides() {
+    let mut pair = Pair::trusting();
+    let source = pair.alice.file("large");
+    write_zeros(&source, ENDLESS);
+    let mut watching = pair.bob.watch();
+    let mut sending = pair.alice.send("bob", &[&source]);
+    let id = sending.id();
+    sending.halfway();
+    pair.alice.stop().done();
+    assert_ne!(sending.end().exit_code, Some(0));
+    let failed = watching.ended(&id, "failed");
+    assert_eq!(failed["error"]["code"], "interrupted", "{failed}");
+    assert_eq!(pair.bob.received_names(), [""; 0]);
+    pair.alice.start();
+    sends_again(&mut pair);
+}
+
+#[test]
+fn a_receiver_that_is_killed_ends_the_transfer_and_leaves_nothing_once_it_is_back() {
+    let mut pair = Pair::trusting();
+    let source = pair.alice.file("large");
+    write_zeros(&source, ENDLESS);
+    let mut sending = pair.alice.send("bob", &[&source]);
+    sending.halfway();
+    pair.bob.kill();
+    assert!(!pair.bob.received().join("large").exists());
+    pair.bob.start();
+    assert_eq!(last_transfer(&pair)["error"]["code"], "interrupted");
+    let outcome = sending.failed(1, "interrupted");
+    outcome.told("bob: ");
+    // Stopping waits for what a start cleans up beside its other work.
+    pair.bob.stop().done();
+    assert_eq!(pair.bob.received_names(), [""; 0]);
+    pair.bob.start();
+    sends_again(&mut pair);
+}
+
+#[test]
+fn a_receiver_that_is_killed_and_stays_away_is_given_up() {
+    let mut pair = Pair::trusting();
+    let source = pair.alice.file("large");
+    write_zeros(&source, ENDLESS);
+    let mut sending = pair.alice.send("bob", &[&source]);
+    sending.halfway();
+    pair.bob.kill();
+    sending.failed(5, "offline").told("'bob' is not online");
+    assert!(!pair.bob.received().join("large").exists());
+}
+
+#[test]
+fn a_waiting_request_outlives_a_restart_of_both_sides() {
+    let mut pair = Pair::strangers();
+    let source = pair.alice.note("letter");
+    let mut watching = pair.bob.watch();
+    let mut sending = pair.alice.send("bob", &[&source]);
+    let id = watching.request();
+    sending.waiting();
+    pair.alice.stop().done();
+    assert_eq!(sending.end().exit_code, Some(3));
+    pair.bob.stop().done();
+    pair.alice.start();
+    pair.bob.start();
+    assert_eq!(pair.bob.requests()[0]["id"], id.as_str());
+    let mut watching = pair.alice.watch();
+    accept_when_both_are_back(&pair, &id);
+    watching.ended(&id, "done");
+    assert_eq!(pair.bob.received_names(), ["letter"]);
+}
+
+/// Waits until both are registered, then accepts.
+fn accept_when_both_are_back(pair: &Pair, id: &str) {
+    for user in [&pair.alice, &pair.bob] {
+        let mut watching = user.watch();
+        if user.status()["registered"] != true {
+            watching.until("registration", |event| event["registered"] == true);
+        }
+    }
+    pair.bob.ffctl(&["accept", id]).done();
+}
+
+#[track_caller]
+fn last_transfer(pair: &Pair) -> serde_json::Value {
+    pair.bob.json(&["transfers", "--all"])["transfers"][0].clone()
+}
+
+/// Everything works as before.
+#[track_caller]
+fn sends_again(pair: &mut Pair) {
+    for user in [&pair.alice, &pair.bob] {
+        let mut watching = user.watch();
+        if user.status()["registered"] != true {
+            watching.until("registration", |event| event["registered"] == true);
+        }
+    }
+    let source = pair.alice.file("again");
+    write_random(Path::new(&source), 2 << 20);
+    pair.alice.send("bob", &[&source]).done();
+    assert_eq!(hash_of(&pair.bob.received().join("again")), hash_of(&source));
+    assert_eq!(pair.bob.received_names(), ["again"]);
+}

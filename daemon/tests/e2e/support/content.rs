@@ -1,0 +1,56 @@
+//! Folders for a test's time, and files with content.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::ops::Deref;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+/// A folder that goes with the test.
+#[derive(Debug)]
+pub(crate) struct Scratch(TempDir);
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::Builder::new().prefix("ff-e2e-").tempdir().unwrap())
+    }
+}
+
+impl Deref for Scratch {
+    type Target = TempDir;
+
+    fn deref(&self) -> &TempDir {
+        &self.0
+    }
+}
+
+/// Writes `len` bytes that no compression and no hole makes shorter; other bytes for other names.
+pub(crate) fn write_random(file_path: &Path, len: u64) {
+    let mut stream =
+        blake3::Hasher::new().update(file_path.as_os_str().as_encoded_bytes()).finalize_xof();
+    let mut file = File::create_new(file_path).unwrap();
+    let mut rest = len;
+    let mut buffer = vec![0; 1 << 20];
+    while rest > 0 {
+        let part = rest.min(1 << 20);
+        let part = &mut buffer[..usize::try_from(part).unwrap()];
+        stream.fill(part);
+        file.write_all(part).unwrap();
+        rest -= u64::try_from(part.len()).unwrap();
+    }
+}
+
+/// Makes a file of `len` zeros, which costs nothing but must be sent like any other.
+pub(crate) fn write_zeros(file_path: &Path, len: u64) {
+    File::create_new(file_path).unwrap().set_len(len).unwrap();
+}
+
+/// The BLAKE3 of a file's content.
+#[track_caller]
+pub(crate) fn hash_of(file_path: &Path) -> blake3::Hash {
+    let file = fs::File::open(file_path).unwrap_or_else(|error| panic!("{file_path:?}: {error}"));
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file).unwrap();
+    hasher.finalize()
+}

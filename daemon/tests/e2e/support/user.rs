@@ -1,0 +1,215 @@
+//! One user: a home, the daemon in it, and `ffctl` as this user.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::{Signal, geteuid};
+use serde_json::Value;
+
+use super::{Outcome, Program, Scratch, Sending, Server, Watching, program};
+
+/// What the daemon logs once it serves.
+const READY: &str = "ready";
+
+pub(crate) struct User {
+    daemon: Option<Program>,
+    dir: Scratch,
+}
+
+impl User {
+    /// A user with a home and no daemon.
+    pub(crate) fn new() -> Self {
+        let dir = Scratch::new();
+        fs::create_dir(dir.path().join("outside")).unwrap();
+        fs::create_dir(dir.path().join("files")).unwrap();
+        Self { daemon: None, dir }
+    }
+
+    /// A user whose daemon runs.
+    pub(crate) fn started() -> Self {
+        let mut user = Self::new();
+        user.start();
+        user
+    }
+
+    /// A user who has claimed a name.
+    pub(crate) fn registered(name: &str, server: &Server) -> Self {
+        let user = Self::started();
+        user.register(name, server).done();
+        user
+    }
+
+    /// Starts the daemon and waits until it serves.
+    #[track_caller]
+    pub(crate) fn start(&mut self) {
+        let mut command = self.command("filefleetd");
+        self.run_daemon(&mut command);
+    }
+
+    /// Starts the daemon in a mount namespace of its own, where `dir` is a file system with these
+    /// options. It goes with the daemon, however that ends.
+    #[track_caller]
+    pub(crate) fn start_with_disk(&mut self, dir: &Path, options: &str) {
+        let mut command = self.command("filefleetd");
+        let daemon = command.get_program().to_owned();
+        let mount = r#"mount -t tmpfs -o "$1" filefleet-e2e "$2" && exec "$3""#;
+        let mut unshare = Command::new("unshare");
+        unshare.arg("--mount");
+        if !geteuid().is_root() {
+            unshare.arg("--map-root-user");
+        }
+        unshare.args(["sh", "-c", mount, "sh", options]);
+        unshare.args([dir.as_os_str(), &daemon]);
+        for (key, value) in command.get_envs() {
+            match value {
+                Some(value) => unshare.env(key, value),
+                None => unshare.env_remove(key),
+            };
+        }
+        command = unshare;
+        self.run_daemon(&mut command);
+    }
+
+    #[track_caller]
+    fn run_daemon(&mut self, command: &mut Command) {
+        assert!(self.daemon.is_none(), "it runs already");
+        let mut daemon = Program::start(command);
+        daemon.says(READY);
+        self.daemon = Some(daemon);
+    }
+
+    /// Waits until the daemon says that it serves once more.
+    #[track_caller]
+    pub(crate) fn serves_again(&mut self) {
+        self.daemon.as_mut().unwrap().says(READY);
+    }
+
+    /// What the daemon sees at `file_path`, in whatever mount namespace it is.
+    pub(crate) fn as_daemon_sees(&self, file_path: &Path) -> PathBuf {
+        let root = format!("/proc/{}/root", self.pid());
+        Path::new(&root).join(file_path.strip_prefix("/").unwrap())
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.daemon.as_ref().unwrap().pid()
+    }
+
+    /// Ends the daemon as the system does at shutdown.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) -> Outcome {
+        self.daemon.take().unwrap().end_by(Signal::TERM)
+    }
+
+    /// Ends the daemon without warning.
+    #[track_caller]
+    pub(crate) fn kill(&mut self) {
+        assert_eq!(self.daemon.take().unwrap().end_by(Signal::KILL).exit_code, None);
+    }
+
+    /// The folder below which everything of this user must stay.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.dir.path().join("home")
+    }
+
+    /// Where other programs keep things of this user; nothing of ours belongs there.
+    pub(crate) fn outside(&self) -> PathBuf {
+        self.dir.path().join("outside")
+    }
+
+    /// Where received files go.
+    pub(crate) fn received(&self) -> PathBuf {
+        self.home().join("received")
+    }
+
+    /// What lies in the folder of received files, hidden or not, sorted.
+    #[track_caller]
+    pub(crate) fn received_names(&self) -> Vec<String> {
+        names_in(&self.received())
+    }
+
+    /// Where a file of this user's own lies, or may be made.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.path().join("files").join(name)
+    }
+
+    /// Makes a small file to send.
+    pub(crate) fn note(&self, name: &str) -> PathBuf {
+        let file_path = self.file(name);
+        fs::write(&file_path, format!("a note: {name}\n")).unwrap();
+        file_path
+    }
+
+    /// A program as this user, in a folder and with folders of the platform that stay empty.
+    pub(crate) fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(program(name));
+        command.current_dir(self.outside());
+        for variable in ["HOME", "TMPDIR"] {
+            command.env(variable, self.outside());
+        }
+        for variable in ["CONFIG_HOME", "DATA_HOME", "STATE_HOME", "CACHE_HOME", "RUNTIME_DIR"] {
+            command.env(format!("XDG_{variable}"), self.outside());
+        }
+        command.env("FILEFLEET_HOME", self.home());
+        command
+    }
+
+    fn run(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Program {
+        Program::start(self.command("ffctl").args(arguments))
+    }
+
+    pub(crate) fn ffctl(&self, arguments: &[&str]) -> Outcome {
+        self.run(arguments).end()
+    }
+
+    /// What `ffctl … --json` prints.
+    #[track_caller]
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        self.run(arguments.iter().chain(&["--json"])).end().done().json()
+    }
+
+    #[track_caller]
+    pub(crate) fn status(&self) -> Value {
+        self.json(&["status"])
+    }
+
+    pub(crate) fn register(&self, name: &str, server: &Server) -> Outcome {
+        self.ffctl(&["register", name, "--server", &server.address])
+    }
+
+    /// Decides what happens to what `name` sends.
+    #[track_caller]
+    pub(crate) fn accept(&self, name: &str, what: &str) {
+        self.ffctl(&["contacts", "set", name, "--accept", what]).done();
+    }
+
+    /// The requests that wait for an answer.
+    #[track_caller]
+    pub(crate) fn requests(&self) -> Vec<Value> {
+        let requests = self.json(&["requests"]);
+        requests["requests"].as_array().unwrap().clone()
+    }
+
+    pub(crate) fn send(&self, to: &str, sources: &[&Path]) -> Sending {
+        let sources = sources.iter().map(|source| source.as_os_str());
+        let arguments = ["send", "--json", to].map(OsStr::new);
+        Sending::new(self.run(arguments.into_iter().chain(sources)))
+    }
+
+    pub(crate) fn watch(&self) -> Watching {
+        Watching::new(self.run(["watch", "--json"]))
+    }
+}
+
+/// What lies in a folder, sorted; nothing if there is none.
+#[track_caller]
+pub(crate) fn names_in(dir: &Path) -> Vec<String> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
