@@ -1,1 +1,69 @@
-fn main() {}
+//! `filefleetd`: arguments, signals, and the daemon's run.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use filefleet_ctl::Home;
+use filefleet_daemon::{Exit, logging, run};
+use tokio_util::sync::CancellationToken;
+
+/// The FileFleet daemon: receives files in the background and sends what ffctl asks it to
+///
+/// One runs per user. FILEFLEET_HOME=DIR keeps everything below DIR; FILEFLEET_LOG sets what is
+/// logged to stderr (for example "debug").
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {}
+
+fn main() -> ExitCode {
+    let Arguments {} = Arguments::parse();
+    logging::start();
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> anyhow::Result<()> {
+    let home = Home::from_env()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let _signals = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(stop_on_signal(stop.clone())?));
+        while run(home.clone(), stop.clone()).await? == Exit::Restart {}
+        Ok(())
+    })
+}
+
+/// Cancels `stop` at the first signal that asks the program to end.
+#[cfg(unix)]
+fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot handle signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle signals")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.cancel();
+    })
+}
+
+/// Cancels `stop` at Ctrl-C.
+#[cfg(not(unix))]
+fn stop_on_signal(stop: CancellationToken) -> anyhow::Result<impl Future<Output = ()>> {
+    Ok(async move {
+        // Without a handler the system ends the program itself.
+        if tokio::signal::ctrl_c().await.is_ok() {
+            stop.cancel();
+        }
+    })
+}

@@ -6,5 +6,7 @@
 //! server introduces people and copies ciphertext.
 #![warn(missing_docs)]
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod protos;
 pub mod udp;

@@ -1,0 +1,182 @@
+//! What clients are shown of the daemon's state.
+
+use std::path::PathBuf;
+
+use filefleet_ctl::proto::{
+    Direction, EntryKind, EntryView, FileFailure, LinkKind, StatusView, TransferState, TransferView,
+    WirePath,
+};
+use filefleet_server::client::State as Registration;
+use filefleet_server::protos::address::ServerAddress;
+use filefleet_server::protos::certificate::IdentityKey;
+use filefleet_server::protos::name::Name;
+
+use super::error;
+use crate::peer;
+use crate::transfer::TransferId;
+use crate::transfer::progress::{Progress, State};
+use crate::transfer::proto::{Preview, PreviewKind};
+
+/// Top-level names that a label or a request shows.
+const MAX_NAMES: usize = 10;
+/// Top-level names in a label.
+const LABEL_NAMES: usize = 2;
+
+/// What a status is made of.
+pub(crate) struct StatusParts {
+    pub(crate) name: Option<Name>,
+    pub(crate) identity: IdentityKey,
+    pub(crate) device: String,
+    pub(crate) server: Option<ServerAddress>,
+    pub(crate) state: Option<Registration>,
+    pub(crate) transfers: Vec<TransferView>,
+    pub(crate) requests: u64,
+    pub(crate) received_dir: PathBuf,
+    pub(crate) warnings: Vec<String>,
+}
+
+pub(crate) fn status(parts: StatusParts) -> StatusView {
+    let state = parts.state.unwrap_or_default();
+    StatusView {
+        name: parts.name.map(|name| name.to_string()),
+        identity: parts.identity.fingerprint(),
+        device: parts.device,
+        server: parts.server.map(|server| server.to_string()),
+        registered: state.registered,
+        registration_error: state.last_error.as_ref().map(|error| crate::error::chain(error)),
+        transfers: parts.transfers,
+        requests: parts.requests,
+        received_dir: WirePath::from(parts.received_dir),
+        warnings: parts.warnings,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+    }
+}
+
+/// A transfer that starts now.
+pub(crate) fn new_transfer(
+    id: TransferId,
+    direction: Direction,
+    peer: String,
+    label: String,
+    started_at: u64,
+) -> TransferView {
+    TransferView {
+        id: id.to_string(),
+        direction,
+        peer,
+        state: TransferState::Queued,
+        label,
+        files: 0,
+        files_done: 0,
+        bytes: 0,
+        bytes_done: 0,
+        total_known: false,
+        rate: 0,
+        link: None,
+        links: std::collections::BTreeMap::new(),
+        seconds: 0.0,
+        started_at,
+        detail: None,
+        error: None,
+        failures: Vec::new(),
+        dest: None,
+    }
+}
+
+/// Brings a transfer's view up to date.
+pub(crate) fn update(view: &mut TransferView, progress: &Progress) {
+    let totals = progress.totals;
+    view.state = state(progress.state);
+    view.files = totals.files.max(progress.files_done);
+    view.files_done = progress.files_done;
+    view.bytes = totals.bytes.max(progress.bytes_done);
+    view.bytes_done = progress.bytes_done;
+    view.total_known = totals.exact;
+    view.rate = progress.rate;
+    view.seconds = progress.active.as_secs_f64();
+    let bytes = [
+        (LinkKind::Lan, progress.links.lan),
+        (LinkKind::Direct, progress.links.direct),
+        (LinkKind::Relayed, progress.links.relayed),
+    ];
+    view.links = bytes.into_iter().filter(|(_, bytes)| *bytes > 0).collect();
+    let shown = if progress.state.is_final() { progress.links.most() } else { progress.link };
+    view.link = shown.or(progress.link).map(link_kind);
+    view.detail = progress.detail.clone().filter(|_| !progress.state.is_final());
+    view.error = progress.fault.as_ref().map(|fault| error::of_fault(&view.peer, fault));
+    let failure = |fault: &crate::transfer::progress::FileFault| FileFailure {
+        path: fault.path.clone(),
+        message: match fault.text.as_str() {
+            "" => fault.reason.to_string(),
+            text => format!("{} ({text})", fault.reason),
+        },
+    };
+    view.failures = progress.file_faults.iter().map(failure).collect();
+}
+
+fn state(state: State) -> TransferState {
+    match state {
+        State::Queued => TransferState::Queued,
+        State::Waiting => TransferState::Waiting,
+        State::Active => TransferState::Active,
+        State::Done => TransferState::Done,
+        State::Failed => TransferState::Failed,
+        State::Declined => TransferState::Declined,
+        State::Cancelled => TransferState::Cancelled,
+    }
+}
+
+fn link_kind(kind: peer::LinkKind) -> LinkKind {
+    match kind {
+        peer::LinkKind::Lan => LinkKind::Lan,
+        peer::LinkKind::Direct => LinkKind::Direct,
+        peer::LinkKind::Relayed => LinkKind::Relayed,
+    }
+}
+
+/// One entry of a manifest.
+pub(crate) fn entry(preview: &Preview) -> EntryView {
+    EntryView {
+        path: preview.path.to_string(),
+        kind: match preview.kind {
+            PreviewKind::File => EntryKind::File,
+            PreviewKind::Directory => EntryKind::Dir,
+            PreviewKind::Symlink => EntryKind::Symlink,
+        },
+        size: preview.size,
+    }
+}
+
+/// The first top-level names of a request.
+pub(crate) fn names_of_preview(preview: &[Preview]) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for entry in preview {
+        let top = entry.path.components().next().unwrap_or_default();
+        let top = String::from_utf8_lossy(top).into_owned();
+        if names.last() != Some(&top) && names.len() < MAX_NAMES {
+            names.push(top);
+        }
+    }
+    names
+}
+
+pub(crate) fn label_of_preview(preview: &[Preview]) -> String {
+    label_of_names(&names_of_preview(preview))
+}
+
+pub(crate) fn label_of_sources(sources: &[PathBuf]) -> String {
+    let name = |source: &PathBuf| {
+        source.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    };
+    label_of_names(&sources.iter().map(name).collect::<Vec<_>>())
+}
+
+/// The first names, and how many more there are.
+pub(crate) fn label_of_names(names: &[String]) -> String {
+    let shown = names.iter().take(LABEL_NAMES).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(LABEL_NAMES) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

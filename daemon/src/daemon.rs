@@ -1,0 +1,321 @@
+//! The daemon itself: one event loop over a closed set of events, which owns all state that is not a
+//! transfer's or a session's own. It holds no feature logic: each event goes to the module that
+//! knows what it means. Nothing in the loop waits for the network or the disk; what does runs as a
+//! task and comes back as an event.
+
+mod local;
+mod people;
+mod registration;
+mod requests;
+mod transfers;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use filefleet_ctl::Home;
+use filefleet_ctl::proto::{Call, ControlError, Event as Shown, Reply};
+use filefleet_ctl::server::Responder;
+use filefleet_server::client::{self as rendezvous, Client};
+use filefleet_server::protos::address::ServerAddress;
+use filefleet_server::protos::certificate::IdentityKey;
+use filefleet_server::protos::name::Name;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::people::Pins;
+use self::requests::Request;
+use self::transfers::Transfer;
+use crate::error::DaemonError;
+use crate::identity::Identity;
+use crate::peer::{PeerEvent, Peers, PeersConfig, Session};
+use crate::settings::Settings;
+use crate::store::{Contact, Store, StoreThread, TransferRecord};
+use crate::transfer::{Engine, TransferId, Unrouted};
+
+pub(crate) use self::people::{ContactChange, Person};
+
+/// Where an answer to a control call goes. A client that is gone does not need it.
+pub(crate) type Answer = oneshot::Sender<Result<Reply, ControlError>>;
+
+/// Everything that the daemon reacts to.
+pub(crate) enum Event {
+    /// A client of the control socket asks for something.
+    Call { call: Call, answer: Answer },
+    /// A client of the control socket wants to be told everything.
+    Watch { responder: Responder },
+    /// The rendezvous server said something.
+    Rendezvous(rendezvous::Event),
+    /// A session came up, or somebody was refused.
+    Peer(PeerEvent),
+    /// A message that belongs to no running transfer.
+    Unrouted(Unrouted),
+    /// The same, with what the records say about its transfer.
+    Recorded { unrouted: Unrouted, record: Option<Box<TransferRecord>> },
+    /// A transfer has got on.
+    Progress(TransferId),
+    /// A registration that was asked for succeeded.
+    Registered { client: Client, name: Name, server: ServerAddress, answer: Answer },
+    /// The contacts at a newly chosen server were read.
+    ContactsLoaded { contacts: Vec<Contact>, answer: Answer },
+    /// Somebody who is to become a contact was looked up.
+    Found { person: Person, answer: Answer },
+    /// The sender of an accepted request was reached.
+    Reached { id: TransferId, dest_dir: PathBuf, session: Session, answer: Answer },
+    /// The sender of a request that an answer must reach was not found.
+    NotReached { id: TransferId },
+    /// What the user must hear about.
+    Warning(String),
+}
+
+/// How the daemon's run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It was told to stop.
+    Stopped,
+    /// Its identity was exchanged: run it again.
+    Restart,
+}
+
+/// Events that may wait for the loop. Full: who brings one waits, which holds back clients, sessions
+/// and transfers, never the loop.
+const EVENTS: usize = 512;
+/// Clients that may watch at once; more are told to come later.
+const MAX_WATCHERS: usize = 64;
+/// Warnings that are kept for `status`.
+const MAX_WARNINGS: usize = 20;
+
+/// The daemon's state, owned by its loop.
+pub struct Daemon {
+    home: Home,
+    identity: Identity,
+    settings: Settings,
+    store: Store,
+    peers: Peers,
+    engine: Engine,
+    pins: Arc<Pins>,
+    rendezvous: Option<Client>,
+    contacts: BTreeMap<Name, Contact>,
+    online: HashMap<IdentityKey, bool>,
+    transfers: HashMap<TransferId, Transfer>,
+    requests: HashMap<TransferId, Request>,
+    watchers: Vec<Responder>,
+    warnings: Vec<String>,
+    events: mpsc::Sender<Event>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    restart: bool,
+}
+
+impl std::fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Daemon").field("identity", &self.identity.key()).finish_non_exhaustive()
+    }
+}
+
+/// Runs the daemon of `home` until `stop` is cancelled.
+///
+/// # Errors
+///
+/// When another daemon serves this home, or keys, settings, state or the network cannot be used.
+pub async fn run(home: Home, stop: CancellationToken) -> Result<Exit, DaemonError> {
+    let listener = filefleet_ctl::socket::listen(&home)?;
+    let settings = Settings::open(&home.config_dir().join("settings.toml"))?;
+    let identity = Identity::open(&home.state_dir().join("keys"), &settings.device_name())?;
+    let (store, store_thread) = Store::open(&home.state_dir().join("state.db"))?;
+    let (events, inbox) = mpsc::channel(EVENTS);
+    let pins = Arc::new(Pins::default());
+    let (peer_events, engine) = (forward(&events, Event::Peer), forward(&events, Event::Unrouted));
+    let config = PeersConfig {
+        device_key: identity.device().clone(),
+        certificate: identity.certificate().clone(),
+        listen: (std::net::Ipv6Addr::UNSPECIFIED, settings.port()).into(),
+        congestion: crate::transport::Congestion::default(),
+    };
+    let gate: Arc<Pins> = Arc::clone(&pins);
+    let peers = Peers::start(config, gate, peer_events).map_err(DaemonError::Socket)?;
+    let mut daemon = Daemon {
+        home,
+        identity,
+        settings,
+        store,
+        peers,
+        engine: Engine::new(engine),
+        pins,
+        rendezvous: None,
+        contacts: BTreeMap::new(),
+        online: HashMap::new(),
+        transfers: HashMap::new(),
+        requests: HashMap::new(),
+        watchers: Vec::new(),
+        warnings: Vec::new(),
+        events: events.clone(),
+        tasks: TaskTracker::new(),
+        stop: stop.child_token(),
+        restart: false,
+    };
+    daemon.load().await?;
+    let control = tokio::spawn(crate::control::serve(listener, events, daemon.stop.clone()));
+    daemon.run(inbox).await;
+    let exit = if daemon.restart { Exit::Restart } else { Exit::Stopped };
+    daemon.shutdown(store_thread).await;
+    // The control socket's task ends with the token; it holds the lock of the home.
+    if let Err(error) = control.await {
+        tracing::error!(%error, "the control socket's task ended badly");
+    }
+    Ok(exit)
+}
+
+/// A channel whose values arrive as events.
+fn forward<T: Send + 'static>(
+    events: &mpsc::Sender<Event>,
+    wrap: impl Fn(T) -> Event + Send + 'static,
+) -> mpsc::Sender<T> {
+    // One: what waits, waits in the channel of events.
+    let (sender, mut receiver) = mpsc::channel(1);
+    let events = events.clone();
+    // Ends when its sender or the loop is gone.
+    tokio::spawn(async move {
+        while let Some(value) = receiver.recv().await {
+            if events.send(wrap(value)).await.is_err() {
+                break;
+            }
+        }
+    });
+    sender
+}
+
+impl Daemon {
+    /// Brings back what was there before the last stop.
+    async fn load(&mut self) -> Result<(), DaemonError> {
+        for key in self.settings.unknown_keys() {
+            self.warn(format!("the settings file has an unknown key '{key}'"));
+        }
+        self.store.forget_old_transfers(unix_now()).await?;
+        self.load_requests().await?;
+        if let (Some(name), Some(server)) = (self.settings.name(), self.settings.server()) {
+            self.load_contacts(&server).await?;
+            let client = self.rendezvous_client(name, server);
+            self.use_rendezvous(client);
+        }
+        self.load_transfers().await
+    }
+
+    async fn run(&mut self, mut inbox: mpsc::Receiver<Event>) {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => break,
+                event = inbox.recv() => match event {
+                    Some(event) => self.handle(event),
+                    None => break,
+                },
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Call { call, answer } => self.call(call, answer),
+            Event::Watch { responder } => self.watch(responder),
+            Event::Rendezvous(event) => self.on_rendezvous(event),
+            Event::Peer(event) => self.on_peer(event),
+            Event::Unrouted(unrouted) => self.look_up_record(unrouted),
+            Event::Recorded { unrouted, record } => self.on_unrouted(unrouted, record),
+            Event::Progress(id) => self.on_progress(id),
+            Event::Registered { client, name, server, answer } => {
+                self.on_registered(client, name, server, answer);
+            }
+            Event::ContactsLoaded { contacts, answer } => self.on_contacts_loaded(contacts, answer),
+            Event::Found { person, answer } => self.on_found(person, answer),
+            Event::Reached { id, dest_dir, session, answer } => {
+                self.start_receiving(id, dest_dir, session, answer);
+            }
+            Event::NotReached { id } => self.show_request(id),
+            Event::Warning(text) => self.warn(text),
+        }
+    }
+
+    /// Runs something that waits, and brings what it gives back as an event.
+    fn spawn(&self, work: impl Future<Output = Option<Event>> + Send + 'static) {
+        let (events, stop) = (self.events.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => {}
+                event = work => if let Some(event) = event {
+                    // A loop that is gone needs no events.
+                    let _ = events.send(event).await;
+                }
+            }
+        });
+    }
+
+    /// Writes to the store beside the loop; a failure is something the user must hear about. It is
+    /// not given up when the daemon stops.
+    fn save<T>(
+        &self,
+        work: impl Future<Output = Result<T, crate::store::StoreError>> + Send + 'static,
+    ) {
+        let events = self.events.clone();
+        self.tasks.spawn(async move {
+            if let Err(error) = work.await {
+                let text = format!("cannot save: {}", crate::error::chain(&error));
+                let _ = events.try_send(Event::Warning(text));
+            }
+        });
+    }
+
+    /// Tells everybody who watches.
+    fn show(&mut self, event: &Shown) {
+        self.watchers.retain(|watcher| !watcher.is_closed());
+        for watcher in &self.watchers {
+            watcher.event(event.clone());
+        }
+    }
+
+    fn warn(&mut self, message: String) {
+        tracing::warn!("{message}");
+        if self.warnings.last() != Some(&message) {
+            self.warnings.push(message.clone());
+        }
+        let surplus = self.warnings.len().saturating_sub(MAX_WARNINGS);
+        self.warnings.drain(..surplus);
+        self.show(&Shown::Warning { message });
+    }
+
+    fn watch(&mut self, responder: Responder) {
+        self.watchers.retain(|watcher| !watcher.is_closed());
+        if self.watchers.len() < MAX_WATCHERS {
+            responder.event(Shown::State(Box::new(self.state_view())));
+            self.watchers.push(responder);
+        }
+    }
+
+    /// Ends in order: no new work, transfers with their partial files, sessions, registration, and
+    /// last the store with all that these still had to write.
+    async fn shutdown(self, store_thread: StoreThread) {
+        self.engine.shutdown().await;
+        let views: Vec<_> = self.transfers.values().filter_map(Transfer::unsaved_record).collect();
+        for record in views {
+            if let Err(error) = self.store.put_transfer(record).await {
+                tracing::error!(%error, "cannot save a transfer");
+            }
+        }
+        self.peers.shutdown().await;
+        if let Some(client) = &self.rendezvous {
+            client.shutdown().await;
+        }
+        self.tasks.close();
+        self.tasks.wait().await;
+        drop(self);
+        store_thread.join();
+    }
+}
+
+/// The time, in seconds since 1970.
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

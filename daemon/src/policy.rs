@@ -1,0 +1,120 @@
+//! What happens with a request: one pure function of who sends, what and where to, used by every
+//! path that leads to an answer.
+
+use std::path::PathBuf;
+
+pub(crate) use filefleet_ctl::proto::Accept;
+
+/// Who sends, as far as the answer depends on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Sender {
+    /// What the user set for this contact; `None` for a stranger.
+    pub(crate) accept: Option<Accept>,
+    pub(crate) dest_dir: Option<PathBuf>,
+    pub(crate) max_bytes: Option<u64>,
+}
+
+/// What the user's settings say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// What strangers get.
+    pub(crate) strangers: Accept,
+    /// Where files go unless the contact has a folder of its own.
+    pub(crate) received_dir: PathBuf,
+    /// The most bytes that are taken without asking, if there is such a bound.
+    pub(crate) max_bytes: Option<u64>,
+    /// Requests of this sender that wait already, and of all senders.
+    pub(crate) waiting: Waiting,
+}
+
+/// Requests that wait for a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Waiting {
+    pub(crate) of_sender: usize,
+    pub(crate) of_all: usize,
+}
+
+/// The most requests of one stranger that may wait.
+pub(crate) const MAX_WAITING_OF_STRANGER: usize = 3;
+/// The most requests that may wait in all.
+pub(crate) const MAX_WAITING: usize = 100;
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Take it, to this folder, and at most so many bytes whatever the request says.
+    Accept { dest_dir: PathBuf, max_bytes: Option<u64> },
+    /// A person has to say.
+    Ask,
+    /// Never from this sender.
+    Refuse,
+    /// More than this sender may send.
+    TooLarge { most: u64 },
+    /// Too many requests wait already.
+    Busy,
+}
+
+/// Decides about a request that says to hold `bytes`.
+pub(crate) fn decide(sender: &Sender, bytes: u64, rules: &Rules) -> Decision {
+    let max_bytes = sender.max_bytes.or(rules.max_bytes);
+    match sender.accept.unwrap_or(rules.strangers) {
+        Accept::Never => Decision::Refuse,
+        Accept::Ask | Accept::Always if max_bytes.is_some_and(|most| bytes > most) => {
+            Decision::TooLarge { most: max_bytes.unwrap_or_default() }
+        }
+        Accept::Always => {
+            let dest_dir = sender.dest_dir.clone().unwrap_or_else(|| rules.received_dir.clone());
+            Decision::Accept { dest_dir, max_bytes }
+        }
+        Accept::Ask if rules.waiting.of_all >= MAX_WAITING => Decision::Busy,
+        Accept::Ask
+            if sender.accept.is_none() && rules.waiting.of_sender >= MAX_WAITING_OF_STRANGER =>
+        {
+            Decision::Busy
+        }
+        Accept::Ask => Decision::Ask,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules() -> Rules {
+        Rules {
+            strangers: Accept::Ask,
+            received_dir: "/received".into(),
+            max_bytes: None,
+            waiting: Waiting::default(),
+        }
+    }
+
+    fn contact(accept: Accept) -> Sender {
+        Sender { accept: Some(accept), ..Sender::default() }
+    }
+
+    #[test]
+    fn a_contact_gets_what_the_user_set() {
+        let accepted = Decision::Accept { dest_dir: "/received".into(), max_bytes: None };
+        assert_eq!(decide(&contact(Accept::Always), 1, &rules()), accepted);
+        assert_eq!(decide(&contact(Accept::Ask), 1, &rules()), Decision::Ask);
+        assert_eq!(decide(&contact(Accept::Never), 1, &rules()), Decision::Refuse);
+        let to = Sender { dest_dir: Some("/b".into()), max_bytes: Some(9), ..contact(Accept::Always) };
+        let accepted = Decision::Accept { dest_dir: "/b".into(), max_bytes: Some(9) };
+        assert_eq!(decide(&to, 9, &rules()), accepted);
+        assert_eq!(decide(&to, 10, &rules()), Decision::TooLarge { most: 9 });
+    }
+
+    #[test]
+    fn a_stranger_gets_what_the_settings_say_and_cannot_fill_the_list() {
+        let stranger = Sender::default();
+        assert_eq!(decide(&stranger, 1, &rules()), Decision::Ask);
+        let never = Rules { strangers: Accept::Never, ..rules() };
+        assert_eq!(decide(&stranger, 1, &never), Decision::Refuse);
+        let busy = |of_sender, of_all| Rules { waiting: Waiting { of_sender, of_all }, ..rules() };
+        assert_eq!(decide(&stranger, 1, &busy(2, 99)), Decision::Ask);
+        assert_eq!(decide(&stranger, 1, &busy(3, 3)), Decision::Busy);
+        assert_eq!(decide(&contact(Accept::Ask), 1, &busy(3, 3)), Decision::Ask);
+        assert_eq!(decide(&contact(Accept::Ask), 1, &busy(0, 100)), Decision::Busy);
+    }
+}

@@ -1,0 +1,272 @@
+//! Transfers: the engine that runs them, and the routes by which a session's messages and streams
+//! reach the transfer they belong to.
+//!
+//! A transfer is known by its id *and* its peer's identity: whatever comes for an id from anybody
+//! else is not for it. What belongs to no running transfer (a new request, above all) goes to the
+//! daemon, which decides with its policy and its records.
+
+pub(crate) mod buffer;
+pub mod dest;
+pub mod entry;
+mod folder;
+pub mod hash;
+mod outgoing;
+pub(crate) mod progress;
+pub(crate) mod proto;
+mod ranges;
+mod receive;
+mod send;
+pub mod source;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use filefleet_server::protos::certificate::IdentityKey;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::progress::{Fault, Progress};
+use self::proto::{Envelope, Message};
+pub(crate) use self::proto::{Reason, TransferId};
+use self::receive::streams::{self, Budget, NOT_WANTED};
+use self::receive::writer::Job;
+pub(crate) use self::receive::Reception;
+pub(crate) use self::send::{Order, connect_fault};
+use crate::peer::{IncomingStream, Peers, Session};
+
+/// A message for a transfer and the session it came in.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    pub(crate) session: Session,
+    pub(crate) message: Message,
+}
+
+/// A message that belongs to no running transfer.
+#[derive(Debug)]
+pub(crate) struct Unrouted {
+    pub(crate) session: Session,
+    pub(crate) transfer: TransferId,
+    pub(crate) message: Message,
+}
+
+/// A running transfer: its progress, and how to cancel it.
+#[derive(Debug, Clone)]
+pub(crate) struct Running {
+    pub(crate) progress: watch::Receiver<Progress>,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// What ends a transfer from this side.
+#[derive(Debug, Clone)]
+struct Stop {
+    cancel: CancellationToken,
+    shutdown: CancellationToken,
+}
+
+impl Stop {
+    /// Waits until the transfer is to end, and says why.
+    async fn requested(&self) -> Fault {
+        self.cancel.cancelled().await;
+        if self.shutdown.is_cancelled() {
+            Fault::reason(Reason::GoingAway, "")
+        } else {
+            Fault::reason(Reason::Cancelled, "")
+        }
+    }
+}
+
+/// Runs transfers. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(crate) struct Engine {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    routes: Mutex<HashMap<TransferId, Route>>,
+    budget: Budget,
+    unrouted: mpsc::Sender<Unrouted>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+/// Where a transfer's messages go, and blocks if it is an incoming one.
+#[derive(Debug, Clone)]
+struct Route {
+    /// The only identity that may speak for this transfer; an outgoing one to somebody not met yet
+    /// learns it with its first session.
+    identity: Option<IdentityKey>,
+    mailbox: mpsc::Sender<Inbound>,
+    jobs: Option<mpsc::Sender<Job>>,
+}
+
+/// Messages that may wait for a transfer's task. Full: the session waits, and with it only this peer.
+const MAILBOX: usize = 256;
+/// Blocks that may wait for a writing thread. Full: streams wait, then flow control holds the sender.
+const JOB_QUEUE: usize = 16;
+
+impl Engine {
+    /// An engine; what belongs to no running transfer goes to `unrouted`.
+    pub(crate) fn new(unrouted: mpsc::Sender<Unrouted>) -> Self {
+        let shared = Shared {
+            routes: Mutex::default(),
+            budget: Budget::new(),
+            unrouted,
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Starts to send.
+    pub(crate) fn send(&self, order: Order, peers: &Peers) -> Running {
+        let (id, identity) = (order.id, order.expected);
+        let (mailbox, inbox) = mpsc::channel(MAILBOX);
+        self.routes().insert(id, Route { identity, mailbox, jobs: None });
+        let (progress, stop, running) = self.prepare();
+        self.spawn(id, send::run(order, peers.clone(), inbox, progress, stop));
+        running
+    }
+
+    /// Starts to receive; the sender is told that it may send.
+    pub(crate) fn receive(&self, reception: Reception, session: Session) -> Running {
+        let id = reception.id;
+        let (mailbox, inbox) = mpsc::channel(MAILBOX);
+        let (jobs, job_queue) = mpsc::channel(JOB_QUEUE);
+        let identity = Some(session.identity());
+        self.routes().insert(id, Route { identity, mailbox, jobs: Some(jobs.clone()) });
+        let (progress, stop, running) = self.prepare();
+        self.spawn(id, receive::run(reception, session, inbox, jobs, job_queue, progress, stop));
+        running
+    }
+
+    /// The two ends of a transfer that starts: its task's and its owner's.
+    fn prepare(&self) -> (watch::Sender<Progress>, Stop, Running) {
+        let shutdown = self.shared.shutdown.clone();
+        let cancel = shutdown.child_token();
+        let progress = watch::Sender::new(Progress::default());
+        let running = Running { progress: progress.subscribe(), cancel: cancel.clone() };
+        (progress, Stop { cancel, shutdown }, running)
+    }
+
+    fn spawn(&self, id: TransferId, task: impl Future<Output = ()> + Send + 'static) {
+        let engine = self.clone();
+        self.shared.tasks.spawn(async move {
+            task.await;
+            engine.routes().remove(&id);
+        });
+    }
+
+    fn routes(&self) -> MutexGuard<'_, HashMap<TransferId, Route>> {
+        self.shared.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The route of a transfer, if this peer is the one to speak for it.
+    fn route(&self, id: TransferId, session: &Session) -> Option<Route> {
+        let mut routes = self.routes();
+        let route = routes.get_mut(&id)?;
+        let identity = *route.identity.get_or_insert(session.identity());
+        (identity == session.identity()).then(|| route.clone())
+    }
+
+    /// Serves a session until it is closed: its messages in order, its streams side by side.
+    pub(crate) fn serve(
+        &self,
+        session: Session,
+        mut messages: mpsc::Receiver<Bytes>,
+        mut incoming: mpsc::Receiver<IncomingStream>,
+    ) {
+        let engine = self.clone();
+        self.shared.tasks.spawn(async move {
+            // As many as the peer may open streams; QUIC's flow control bounds them.
+            let mut reading = JoinSet::new();
+            loop {
+                tokio::select! {
+                    biased;
+                    () = engine.shared.shutdown.cancelled() => break,
+                    message = messages.recv() => match message {
+                        Some(bytes) => engine.dispatch(&session, &bytes).await,
+                        None => break,
+                    },
+                    Some(stream) = incoming.recv() => {
+                        let (engine, session) = (engine.clone(), session.clone());
+                        reading.spawn(async move { engine.take_stream(&session, stream).await });
+                    }
+                    Some(_) = reading.join_next() => {}
+                }
+            }
+        });
+    }
+
+    /// Hands a message to its transfer, or to the daemon.
+    async fn dispatch(&self, session: &Session, bytes: &[u8]) {
+        let Envelope { transfer, message } = match Envelope::decode(bytes) {
+            Ok(Some(envelope)) => envelope,
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(peer = %session.name(), %error, "a malformed message");
+                session.close(crate::peer::CloseReason::Protocol);
+                return;
+            }
+        };
+        let session = session.clone();
+        // A receiver that is gone has ended; what it is told late does not matter.
+        match self.route(transfer, &session) {
+            Some(route) => drop(route.mailbox.send(Inbound { session, message }).await),
+            None => {
+                drop(self.shared.unrouted.send(Unrouted { session, transfer, message }).await);
+            }
+        }
+    }
+
+    /// Reads a stream and hands what it carries to the writing thread of its transfer.
+    async fn take_stream(&self, session: &Session, mut incoming: IncomingStream) {
+        let result = async {
+            let prefix = streams::read_prefix(&mut incoming).await?;
+            let route = self.route(prefix.transfer, session).and_then(|route| route.jobs);
+            let Some(jobs) = route else {
+                // An error says that the stream is over anyway.
+                let _ = incoming.stream.stop(NOT_WANTED);
+                return Err(streams::StreamError::NotWanted);
+            };
+            let job = streams::read_job(incoming, prefix, &self.shared.budget).await?;
+            jobs.send(job).await.map_err(|_| streams::StreamError::NotWanted)
+        };
+        if let Err(error) = result.await {
+            tracing::debug!(peer = %session.name(), %error, "a stream was not taken");
+        }
+    }
+
+    /// Cancels every transfer and waits until their partial files are gone.
+    pub(crate) async fn shutdown(&self) {
+        self.shared.shutdown.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+}
+
+/// The name of a transfer's partial folder: nobody but this sender can make it come out the same.
+pub(crate) type FolderId = [u8; 16];
+
+/// The name of the partial folder of what `sender` sends as `id`.
+pub(crate) fn folder_id(sender: &IdentityKey, id: TransferId) -> FolderId {
+    let mut hasher = blake3::Hasher::new_derive_key("filefleet 1 partial folder");
+    hasher.update(sender.as_bytes()).update(&id.0);
+    let mut folder_id = FolderId::default();
+    hasher.finalize_xof().fill(&mut folder_id);
+    folder_id
+}
+
+/// Folders of transfers that a crash left behind are removed with this.
+pub(crate) fn remove_leftovers(leftovers: &[(PathBuf, FolderId)]) {
+    for (dest_dir, folder_id) in leftovers {
+        let removed = dest::Destination::create(dest_dir, *folder_id).and_then(|dest| dest.abandon());
+        if let Err(error) = removed {
+            tracing::debug!(%error, "what a crash left behind is not to be removed");
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The hidden partial folder: content by file number, before it has a name.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+
+use super::error::DestError;
+use super::tree::Tree;
+use crate::transfer::entry::{Entry, EntryKind, PathError, RelPath, Timestamp};
+use crate::transfer::folder::{self, Folder};
+
+/// The permission bit without which we could not open our own file again.
+const OWNER_READS: u32 = 0o400;
+/// The permission bits of a file under way.
+const UNDER_WAY: u32 = 0o600;
+/// What Linux takes as the target of a link.
+const MAX_TARGET: usize = 4095;
+
+/// The open partial folder, locked for this transfer.
+#[derive(Debug)]
+pub(super) struct Partials {
+    folder: Folder,
+    known: Mutex<HashMap<u64, Known>>,
+}
+
+/// What is remembered of content on its way, so that a commit need not look.
+#[derive(Debug)]
+enum Known {
+    /// Somebody may still be writing.
+    Open(Weak<Content>),
+    /// Written at once, metadata and all.
+    Ready {
+        size: u64,
+        mode: u32,
+        mtime: Timestamp,
+    },
+}
+
+/// The content of one file under way. Clones are handles of the same content.
+#[derive(Debug, Clone)]
+pub struct PartialFile(Arc<Content>);
+
+#[derive(Debug)]
+struct Content {
+    file: File,
+    size: u64,
+    /// Set when the file gets its final name: from then on it is the user's.
+    sealed: RwLock<bool>,
+}
+
+impl PartialFile {
+    /// Writes `bytes` at `offset`; [`DestError::WrongLength`] if they reach beyond the size.
+    pub fn write_block(&self, offset: u64, bytes: &[u8]) -> Result<(), DestError> {
+        let end = u64::try_from(bytes.len())
+            .ok()
+            .and_then(|len| offset.checked_add(len));
+        if end.is_none_or(|end| end > self.0.size) {
+            return Err(DestError::WrongLength);
+        }
+        let sealed = self.0.sealed.read().unwrap_or_else(PoisonError::into_inner);
+        if *sealed {
+            return Err(DestError::Sealed);
+        }
+        Ok(folder::write_all_at(&self.0.file, bytes, offset)?)
+    }
+
+    /// Reads what lies at `offset`, to fill `bytes` or to the end; the number of bytes read.
+    pub fn read_block(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, DestError> {
+        Ok(folder::read_full_at(&self.0.file, bytes, offset)?)
+    }
+
+    /// The file's length.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.size
+    }
+
+    fn seal(&self) {
+        *self
+            .0
+            .sealed
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = true;
+    }
+}
+
+impl Partials {
+    /// Makes or opens the folder `name` in `root` and locks it.
+    pub(super) fn open(root: &Folder, name: &[u8]) -> Result<Self, DestError> {
+        match root.make_folder(name) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
+            _ => {}
+        }
+        let folder = match root.open_folder(name) {
+            Err(error) if error.kind() == ErrorKind::NotADirectory => {
+                return Err(DestError::Tampered);
+            }
+            opened => opened?,
+        };
+        if !folder.is_ours(root)? {
+            return Err(DestError::Tampered);
+        }
+        match folder.lock() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(DestError::InUse),
+            Err(error) => Err(error.into()),
+            Ok(()) => Ok(Self {
+                folder,
+                known: Mutex::default(),
+            }),
+        }
+    }
+
+    /// See [`Destination::open_partial`](super::Destination::open_partial).
+    pub(super) fn open_file(&self, index: u64, size: u64) -> Result<PartialFile, DestError> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Known::Open(content)) = known.get(&index)
+            && let Some(content) = content.upgrade()
+        {
+            let same = content.size == size;
+            return if same {
+                Ok(PartialFile(content))
+            } else {
+                Err(DestError::WrongLength)
+            };
+        }
+        let file = self.create_or_reopen(&part_name(index))?;
+        if i64::try_from(size).is_err() {
+            return Err(DestError::TooLarge);
+        }
+        file.set_len(size)?;
+        let content = Arc::new(Content {
+            file,
+            size,
+            sealed: RwLock::new(false),
+        });
+        known.insert(index, Known::Open(Arc::downgrade(&content)));
+        Ok(PartialFile(content))
+    }
+
+    fn create_or_reopen(&self, part: &[u8]) -> Result<File, DestError> {
+        match self.folder.create_file(part) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            created => return Ok(created?),
+        }
+        match self.open_ours(part, true) {
+            // A commit that a crash cut short had given it its final permission bits.
+            Err(DestError::PermissionDenied) => {
+                let (file, mtime) = self.open_ours(part, false)?;
+                folder::set_metadata(&file, UNDER_WAY, mtime)?;
+                Ok(self.open_ours(part, true)?.0)
+            }
+            opened => Ok(opened?.0),
+        }
+    }
+
+    /// Opens a file that must be as we made it: regular, and with no second name, under which it
+    /// would be somebody's already. Gives its time too.
+    fn open_ours(&self, part: &[u8], write: bool) -> Result<(File, Timestamp), DestError> {
+        match self.folder.open_file(part, write) {
+            Ok((file, stat)) if stat.links == 1 => Ok((file, stat.mtime)),
+            Ok(_) => Err(DestError::Tampered),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => Err(DestError::Tampered),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// See [`Destination::write_small`](super::Destination::write_small).
+    pub(super) fn write_small(
+        &self,
+        index: u64,
+        content: &[u8],
+        entry: Option<&Entry>,
+    ) -> Result<(), DestError> {
+        let size = u64::try_from(content.len()).map_err(|_| DestError::TooLarge)?;
+        if entry.is_some_and(|entry| entry.kind != EntryKind::File { size }) {
+            return Err(DestError::WrongLength);
+        }
+        let file = self.create_anew(&part_name(index))?;
+        folder::write_all_at(&file, content, 0)?;
+        let Some(entry) = entry.filter(|entry| entry.mode & OWNER_READS != 0) else {
+            return Ok(());
+        };
+        folder::set_metadata(&file, entry.mode, entry.mtime)?;
+        let ready = Known::Ready {
+            size,
+            mode: entry.mode,
+            mtime: entry.mtime,
+        };
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(index, ready);
+        Ok(())
+    }
+
+    /// A new file, even where one was: that one may have a final name by now, so it is not reused.
+    fn create_anew(&self, part: &[u8]) -> Result<File, DestError> {
+        match self.folder.create_file(part) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                self.folder.remove_file(part)?;
+                Ok(self.folder.create_file(part)?)
+            }
+            created => Ok(created?),
+        }
+    }
+
+    /// Gives the content of `index` its metadata and ends all writing to it. With `sync`, waits
+    /// until it is durable.
+    pub(super) fn stage_file(
+        &self,
+        index: u64,
+        size: u64,
+        entry: &Entry,
+        sync: bool,
+    ) -> Result<(), DestError> {
+        let part = part_name(index);
+        let known = self
+            .known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&index);
+        let open = match known {
+            Some(Known::Ready { size: written, .. }) if written != size => {
+                return Err(DestError::WrongLength);
+            }
+            Some(Known::Ready { mode, mtime, .. })
+                if !sync && (mode, mtime) == (entry.mode, entry.mtime) =>
+            {
+                return Ok(());
+            }
+            Some(Known::Open(content)) => content.upgrade().map(PartialFile),
+            _ => None,
+        };
+        let reopened;
+        let file = if let Some(open) = &open {
+            open.seal();
+            &open.0.file
+        } else {
+            reopened = self.reopen_whole(&part, size)?;
+            &reopened
+        };
+        if folder::stat_file(file)?.size != size {
+            return Err(DestError::WrongLength);
+        }
+        folder::set_metadata(file, entry.mode, entry.mtime)?;
+        if sync {
+            file.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// The content of a file that nobody has open; an empty one need not have been written.
+    fn reopen_whole(&self, part: &[u8], size: u64) -> Result<File, DestError> {
+        match self.open_ours(part, cfg!(windows)) {
+            Err(DestError::Vanished) if size == 0 => Ok(self.folder.create_file(part)?),
+            Err(DestError::Vanished) => Err(DestError::NotReceived),
+            opened => Ok(opened?.0),
+        }
+    }
+
+    /// Makes the link that becomes entry `index`.
+    pub(super) fn stage_symlink(
+        &self,
+        index: u64,
+        target: &[u8],
+        mtime: Timestamp,
+    ) -> Result<(), DestError> {
+        match target {
+            [] => return Err(PathError::Empty.into()),
+            _ if target.len() > MAX_TARGET => return Err(PathError::TooLong.into()),
+            _ if target.contains(&0) => return Err(PathError::Separator.into()),
+            _ => {}
+        }
+        let part = part_name(index);
+        let made = match self.folder.make_symlink(&part, target, mtime) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                self.folder.remove_file(&part)?;
+                self.folder.make_symlink(&part, target, mtime)
+            }
+            made => made,
+        };
+        made.map_err(|error| match error.kind() {
+            ErrorKind::Unsupported | ErrorKind::PermissionDenied => DestError::SymlinksUnsupported,
+            _ => error.into(),
+        })
+    }
+
+    /// Moves what was staged as `index` to its final name in `tree`.
+    pub(super) fn place(
+        &self,
+        index: u64,
+        path: &RelPath,
+        tree: &mut Tree,
+    ) -> Result<PathBuf, DestError> {
+        tree.place_file(&self.folder, &part_name(index), path)
+    }
+
+    /// Removes all that is in the folder.
+    pub(super) fn remove_all(&self) -> Result<(), DestError> {
+        let mut names = self.folder.list()?;
+        while let Some(name) = names.next_name() {
+            let name = name?;
+            match self.folder.remove_file(&name) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What content is called before it has a name.
+fn part_name(index: u64) -> Vec<u8> {
+    format!("{index}.part").into_bytes()
+}

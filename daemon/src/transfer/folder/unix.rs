@@ -1,0 +1,364 @@
+//! Folders by file descriptor: the `*at` system calls.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rustix::fs::{
+    self as fs, Access, AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Timespec,
+    Timestamps,
+};
+use rustix::io::Errno;
+
+use super::{FileId, Kind, Stat};
+use crate::transfer::entry::{MODE_BITS, Timestamp};
+
+const FOLDER_FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
+/// `NONBLOCK`: a pipe that somebody put in a file's place must not hold us up.
+const FILE_FLAGS: OFlags = OFlags::NOFOLLOW
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY)
+    .union(OFlags::CLOEXEC);
+
+/// An open folder.
+#[derive(Debug)]
+pub(in crate::transfer) struct Folder(OwnedFd);
+
+/// Opening and looking.
+impl Folder {
+    /// Whether [`Self::sync_file_system`] works here.
+    pub(in crate::transfer) const SYNCS_FILE_SYSTEM: bool = cfg!(target_os = "linux");
+
+    /// Opens a folder that the user named; symbolic links in `path` are followed.
+    pub(in crate::transfer) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self(fs::openat(
+            fs::CWD,
+            path,
+            FOLDER_FLAGS,
+            Mode::empty(),
+        )?))
+    }
+
+    /// Opens the folder `name`; `NotADirectory` if anything else stands there, links included.
+    pub(in crate::transfer) fn open_folder(&self, name: &[u8]) -> io::Result<Self> {
+        match fs::openat(
+            &self.0,
+            name,
+            FOLDER_FLAGS.union(OFlags::NOFOLLOW),
+            Mode::empty(),
+        ) {
+            Ok(fd) => Ok(Self(fd)),
+            Err(Errno::LOOP) => Err(ErrorKind::NotADirectory.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens the regular file `name`; `InvalidInput` if anything else stands there.
+    pub(in crate::transfer) fn open_file(
+        &self,
+        name: &[u8],
+        write: bool,
+    ) -> io::Result<(File, Stat)> {
+        let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
+        let file = match fs::openat(&self.0, name, FILE_FLAGS.union(access), Mode::empty()) {
+            Ok(fd) => File::from(fd),
+            // What links, sockets, folders (for writing) and device nodes without a device say.
+            Err(Errno::LOOP | Errno::NXIO | Errno::ISDIR | Errno::NODEV) => {
+                return Err(ErrorKind::InvalidInput.into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let stat = stat_file(&file)?;
+        if stat.kind == Kind::File {
+            Ok((file, stat))
+        } else {
+            Err(ErrorKind::InvalidInput.into())
+        }
+    }
+
+    /// What stands under `name`.
+    pub(in crate::transfer) fn stat(&self, name: &[u8]) -> io::Result<Stat> {
+        Ok(convert(&fs::statat(
+            &self.0,
+            name,
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?))
+    }
+
+    /// Fails unless the file `name` may be read.
+    pub(in crate::transfer) fn check_readable(&self, name: &[u8]) -> io::Result<()> {
+        Ok(fs::accessat(
+            &self.0,
+            name,
+            Access::READ_OK,
+            AtFlags::EACCESS,
+        )?)
+    }
+
+    /// What the folder itself is.
+    pub(in crate::transfer) fn stat_self(&self) -> io::Result<Stat> {
+        Ok(convert(&fs::fstat(&self.0)?))
+    }
+
+    /// Where the symbolic link `name` points.
+    pub(in crate::transfer) fn read_symlink(&self, name: &[u8]) -> io::Result<Vec<u8>> {
+        Ok(fs::readlinkat(&self.0, name, Vec::new())?.into_bytes())
+    }
+
+    /// Whether nobody but this user, and whoever owns `parent` anyhow, can have made the folder.
+    pub(in crate::transfer) fn is_ours(&self, parent: &Self) -> io::Result<bool> {
+        let owner = fs::fstat(&self.0)?.st_uid;
+        Ok(owner == rustix::process::geteuid().as_raw() || owner == fs::fstat(&parent.0)?.st_uid)
+    }
+
+    /// The names in the folder, read as they are asked for.
+    pub(in crate::transfer) fn list(&self) -> io::Result<Listing> {
+        Ok(Listing(fs::Dir::read_from(&self.0)?))
+    }
+
+    /// How many bytes an ordinary user can still write here.
+    pub(in crate::transfer) fn free_space(&self) -> io::Result<u64> {
+        let stat = fs::fstatvfs(&self.0)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+/// Changing.
+impl Folder {
+    /// Makes the folder `name`, for its owner only.
+    pub(in crate::transfer) fn make_folder(&self, name: &[u8]) -> io::Result<()> {
+        Ok(fs::mkdirat(&self.0, name, Mode::RWXU)?)
+    }
+
+    /// Makes the file `name`, for its owner only; `AlreadyExists` if anything stands there.
+    pub(in crate::transfer) fn create_file(&self, name: &[u8]) -> io::Result<File> {
+        let flags = FILE_FLAGS | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+        Ok(File::from(fs::openat(
+            &self.0,
+            name,
+            flags,
+            Mode::RUSR | Mode::WUSR,
+        )?))
+    }
+
+    /// Makes the symbolic link `name` with its modification time.
+    pub(in crate::transfer) fn make_symlink(
+        &self,
+        name: &[u8],
+        target: &[u8],
+        mtime: Timestamp,
+    ) -> io::Result<()> {
+        fs::symlinkat(target, &self.0, name)?;
+        Ok(fs::utimensat(
+            &self.0,
+            name,
+            &times(mtime),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?)
+    }
+
+    /// Moves the file or link `name` to `new_name` in `to`; `AlreadyExists` if anything stands there.
+    pub(in crate::transfer) fn rename_new(
+        &self,
+        name: &[u8],
+        to: &Self,
+        new_name: &[u8],
+    ) -> io::Result<()> {
+        match fs::renameat_with(&self.0, name, &to.0, new_name, RenameFlags::NOREPLACE) {
+            // NFS and exFAT are such file systems.
+            Err(error) if is_unsupported(error) => self.rename_by_link(name, to, new_name),
+            other => Ok(other?),
+        }
+    }
+
+    /// [`Self::rename_new`] where only hard links refuse to replace.
+    fn rename_by_link(&self, name: &[u8], to: &Self, new_name: &[u8]) -> io::Result<()> {
+        match fs::linkat(&self.0, name, &to.0, new_name, AtFlags::empty()) {
+            Err(error) if is_unsupported(error) || [Errno::PERM, Errno::MLINK].contains(&error) => {
+                self.rename_over_claim(name, to, new_name)
+            }
+            Err(error) => Err(error.into()),
+            Ok(()) => self.remove_file(name),
+        }
+    }
+
+    /// [`Self::rename_new`] where there are no hard links either: an empty file claims the name.
+    fn rename_over_claim(&self, name: &[u8], to: &Self, new_name: &[u8]) -> io::Result<()> {
+        drop(to.create_file(new_name)?);
+        if let Err(error) = fs::renameat(&self.0, name, &to.0, new_name) {
+            to.remove_file(new_name)?;
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Removes what stands under `name`, unless it is a folder.
+    pub(in crate::transfer) fn remove_file(&self, name: &[u8]) -> io::Result<()> {
+        Ok(fs::unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+
+    /// Removes the folder `name` if it is empty.
+    pub(in crate::transfer) fn remove_folder(&self, name: &[u8]) -> io::Result<()> {
+        Ok(fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)?)
+    }
+
+    /// Gives the folder itself its time and permission bits.
+    pub(in crate::transfer) fn set_metadata(&self, mode: u32, mtime: Timestamp) -> io::Result<()> {
+        fs::futimens(&self.0, &times(mtime))?;
+        Ok(fs::fchmod(&self.0, mode_of(mode))?)
+    }
+
+    /// Waits until the names in this folder would survive a crash.
+    pub(in crate::transfer) fn sync(&self) -> io::Result<()> {
+        Ok(fs::fsync(&self.0)?)
+    }
+
+    /// Waits until everything on the file system would survive a crash; `Unsupported` where the
+    /// system has no such call.
+    pub(in crate::transfer) fn sync_file_system(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        return Ok(fs::syncfs(&self.0)?);
+        #[cfg(not(target_os = "linux"))]
+        return Err(ErrorKind::Unsupported.into());
+    }
+
+    /// Takes the folder for this process and handle until it is dropped; `WouldBlock` if another
+    /// has it. File systems without locks give it to everybody.
+    pub(in crate::transfer) fn lock(&self) -> io::Result<()> {
+        match fs::flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => Err(ErrorKind::WouldBlock.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The names in a folder, one by one.
+#[derive(Debug)]
+pub(in crate::transfer) struct Listing(fs::Dir);
+
+impl Listing {
+    /// The next name; `.` and `..` are left out.
+    pub(in crate::transfer) fn next_name(&mut self) -> Option<io::Result<Vec<u8>>> {
+        loop {
+            match self.0.read()? {
+                Err(error) => return Some(Err(error.into())),
+                Ok(entry) => {
+                    let name = entry.file_name().to_bytes();
+                    if name != b"." && name != b".." {
+                        return Some(Ok(name.to_vec()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What an open file is.
+pub(in crate::transfer) fn stat_file(file: &File) -> io::Result<Stat> {
+    Ok(convert(&fs::fstat(file)?))
+}
+
+/// Tells the system that a large file is read from its beginning to its end.
+pub(in crate::transfer) fn expect_sequential_reads(file: &File) {
+    #[cfg(target_os = "linux")]
+    // A hint: the reads work without it.
+    let _ = fs::fadvise(file, 0, None, fs::Advice::Sequential);
+    #[cfg(not(target_os = "linux"))]
+    let _ = file;
+}
+
+/// Gives an open file its permission bits and modification time.
+pub(in crate::transfer) fn set_metadata(
+    file: &File,
+    mode: u32,
+    mtime: Timestamp,
+) -> io::Result<()> {
+    fs::fchmod(file, mode_of(mode))?;
+    Ok(fs::futimens(file, &times(mtime))?)
+}
+
+/// Reads at `offset`, wherever other threads read; the number of bytes, 0 at the end.
+pub(in crate::transfer) fn read_at(
+    file: &File,
+    bytes: &mut [u8],
+    offset: u64,
+) -> io::Result<usize> {
+    file.read_at(bytes, offset)
+}
+
+/// Writes all of `bytes` at `offset`, wherever other threads write.
+pub(in crate::transfer) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(bytes, offset)
+}
+
+/// A name as the system writes it in a path of its own.
+pub(in crate::transfer) fn to_path(name: &[u8]) -> &Path {
+    Path::new(OsStr::from_bytes(name))
+}
+
+/// The bytes of a name that the system gave us; `None` if it is not Unicode where names are.
+pub(in crate::transfer) fn path_bytes(name: &OsStr) -> Option<&[u8]> {
+    Some(name.as_bytes())
+}
+
+/// Whether a call failed because this system or file system does not have it.
+fn is_unsupported(error: Errno) -> bool {
+    [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP].contains(&error)
+}
+
+#[allow(
+    clippy::useless_conversion,
+    reason = "not all systems have 32 bits here"
+)]
+fn mode_of(mode: u32) -> Mode {
+    Mode::from_raw_mode((mode & MODE_BITS).try_into().unwrap_or(0))
+}
+
+fn times(mtime: Timestamp) -> Timestamps {
+    Timestamps {
+        last_access: Timespec {
+            tv_sec: 0,
+            tv_nsec: fs::UTIME_OMIT,
+        },
+        last_modification: Timespec {
+            tv_sec: mtime.secs(),
+            tv_nsec: mtime.nanos().into(),
+        },
+    }
+}
+
+#[allow(
+    clippy::useless_conversion,
+    reason = "the widths differ between systems"
+)]
+fn convert(stat: &fs::Stat) -> Stat {
+    let time = |secs: i64, nanos| {
+        u32::try_from(nanos)
+            .ok()
+            .and_then(|nanos| Timestamp::new(secs, nanos))
+            .unwrap_or_default()
+    };
+    Stat {
+        kind: match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Folder,
+            FileType::Symlink => Kind::Symlink,
+            _ => Kind::Special,
+        },
+        id: Some(FileId {
+            device: u64::try_from(stat.st_dev).unwrap_or(0),
+            inode: stat.st_ino,
+        }),
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        mode: u32::from(stat.st_mode) & MODE_BITS,
+        mtime: time(stat.st_mtime, stat.st_mtime_nsec),
+        ctime: time(stat.st_ctime, stat.st_ctime_nsec),
+        links: stat.st_nlink.into(),
+    }
+}

@@ -1,0 +1,93 @@
+//! Control messages that wait for their turn on a session, so that a transfer never stops listening
+//! while it speaks.
+
+use std::collections::VecDeque;
+
+use super::proto::{Ack, Envelope, MAX_ACKS, Message, TransferId};
+use crate::peer::{CloseReason, Session, SessionClosed};
+
+/// More waiting messages than an honest peer can cause by not reading for a while: what it asks for
+/// is bounded by the chunks in flight.
+const MAX_WAITING: usize = 4_096;
+
+/// A queue of messages of one transfer.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    transfer: TransferId,
+    queue: VecDeque<Message>,
+}
+
+impl Outgoing {
+    pub(crate) fn new(transfer: TransferId) -> Self {
+        Self { transfer, queue: VecDeque::new() }
+    }
+
+    pub(crate) fn push(&mut self, message: Message) {
+        self.queue.push_back(message);
+    }
+
+    /// Queues an acknowledgement, in the message of the one before where that still waits.
+    pub(crate) fn push_ack(&mut self, ack: Ack) {
+        match self.queue.back_mut() {
+            Some(Message::Acked(acks)) if acks.len() < usize::from(MAX_ACKS) => acks.push(ack),
+            _ => self.queue.push_back(Message::Acked(vec![ack])),
+        }
+    }
+
+    /// Queues a count of what is durable, in place of the one before where that still waits.
+    pub(crate) fn push_delivered(&mut self, files: u64, bytes: u64) {
+        self.queue.retain(|message| !matches!(message, Message::Delivered { .. }));
+        self.queue.push_back(Message::Delivered { files, bytes });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether the peer lets more wait than it may.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.queue.len() > MAX_WAITING
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.queue.clear();
+    }
+
+    /// Hands the first message to the session. Cancel-safe: a message that was not handed over stays
+    /// the first.
+    pub(crate) async fn flush_one(&mut self, session: &Session) -> Result<(), SessionClosed> {
+        let Some(message) = self.queue.front() else { return Ok(()) };
+        let envelope = Envelope { transfer: self.transfer, message: message.clone() };
+        session.send(envelope.encode().into()).await?;
+        self.queue.pop_front();
+        Ok(())
+    }
+
+    /// Hands everything to the session.
+    pub(crate) async fn flush(&mut self, session: &Session) -> Result<(), SessionClosed> {
+        while !self.queue.is_empty() {
+            self.flush_one(session).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Why the session was closed, once it is; never without a session.
+pub(crate) async fn closed(session: Option<&Session>) -> CloseReason {
+    match session {
+        Some(session) => session.closed().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Hands one message to the session; never ends without a session.
+pub(crate) async fn flush_one(outgoing: &mut Outgoing, session: Option<&Session>) {
+    let sent = match session {
+        Some(session) => outgoing.flush_one(session).await.is_ok(),
+        None => false,
+    };
+    if !sent {
+        // The session's end is seen by `closed`; a failed attempt must not be repeated at once.
+        std::future::pending::<()>().await;
+    }
+}

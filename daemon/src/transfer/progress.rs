@@ -1,0 +1,207 @@
+//! How a transfer is doing, as its task tells it: the state, what moved so far and over which links.
+
+use std::time::{Duration, Instant};
+
+use super::proto::{Reason, Totals};
+use crate::peer::LinkKind;
+
+/// Where a transfer stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Looking for the peer, or for a way to it.
+    Queued,
+    /// The receiver has not decided yet, or the peer is away for a moment.
+    Waiting,
+    /// Content flows.
+    Active,
+    Done,
+    Failed,
+    Declined,
+    Cancelled,
+}
+
+impl State {
+    /// Whether nothing more will happen.
+    pub(crate) fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Declined | Self::Cancelled)
+    }
+}
+
+/// Why a transfer ended without being done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) cause: Cause,
+    /// Who says so: `true` if the peer told us.
+    pub(crate) by_peer: bool,
+    /// More about it: from the system or, escaped before it is shown, from the peer.
+    pub(crate) text: String,
+}
+
+/// What ended a transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// A reason of the peer protocol.
+    Reason(Reason),
+    /// No such name at the server.
+    UnknownName,
+    /// The peer is not online, or went offline.
+    Offline,
+    /// The peer's identity is not the pinned one, or ours is not what the peer has pinned.
+    IdentityChanged,
+    /// We are not registered at a server.
+    NotRegistered,
+    /// The rendezvous server cannot be reached.
+    ServerUnreachable,
+    /// Some files were not delivered; the rest was.
+    SomeFilesFailed,
+}
+
+impl Fault {
+    pub(crate) fn new(cause: Cause, text: impl Into<String>) -> Self {
+        Self { cause, by_peer: false, text: text.into() }
+    }
+
+    pub(crate) fn reason(reason: Reason, text: impl Into<String>) -> Self {
+        Self::new(Cause::Reason(reason), text)
+    }
+
+    pub(crate) fn from_peer(reason: Reason, text: impl Into<String>) -> Self {
+        Self { by_peer: true, ..Self::reason(reason, text) }
+    }
+
+    /// The state in which a transfer with this fault ends.
+    pub(crate) fn state(&self) -> State {
+        match self.cause {
+            Cause::Reason(Reason::Declined | Reason::NotAllowed) => State::Declined,
+            Cause::Reason(Reason::Cancelled) => State::Cancelled,
+            _ => State::Failed,
+        }
+    }
+}
+
+/// One file that was given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileFault {
+    /// The file's path as text, already safe to show.
+    pub(crate) path: String,
+    pub(crate) reason: Reason,
+    pub(crate) text: String,
+}
+
+/// The most file faults that are remembered; more are only counted.
+pub(crate) const MAX_FILE_FAULTS: usize = 100;
+
+/// A transfer's progress at one moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    pub(crate) state: State,
+    pub(crate) totals: Totals,
+    pub(crate) files_done: u64,
+    pub(crate) bytes_done: u64,
+    /// Bytes per second over the last seconds.
+    pub(crate) rate: u64,
+    /// Bytes of content by kind of link.
+    pub(crate) links: LinkBytes,
+    /// The link that content moves over now.
+    pub(crate) link: Option<LinkKind>,
+    /// Time from the first byte to the end, or until now.
+    pub(crate) active: Duration,
+    /// What is waited for, in words.
+    pub(crate) detail: Option<String>,
+    pub(crate) fault: Option<Fault>,
+    pub(crate) file_faults: Vec<FileFault>,
+    pub(crate) failed_files: u64,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self {
+            state: State::Queued,
+            totals: Totals::default(),
+            files_done: 0,
+            bytes_done: 0,
+            rate: 0,
+            links: LinkBytes::default(),
+            link: None,
+            active: Duration::ZERO,
+            detail: None,
+            fault: None,
+            file_faults: Vec::new(),
+            failed_files: 0,
+        }
+    }
+}
+
+impl Progress {
+    /// Counts a file that was given up.
+    pub(crate) fn file_failed(&mut self, path: String, reason: Reason, text: String) {
+        self.failed_files += 1;
+        if self.file_faults.len() < MAX_FILE_FAULTS {
+            self.file_faults.push(FileFault { path, reason, text });
+        }
+    }
+}
+
+/// Bytes of content by kind of link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct LinkBytes {
+    pub(crate) lan: u64,
+    pub(crate) direct: u64,
+    pub(crate) relayed: u64,
+}
+
+impl LinkBytes {
+    pub(crate) fn add(&mut self, kind: LinkKind, bytes: u64) {
+        match kind {
+            LinkKind::Lan => self.lan += bytes,
+            LinkKind::Direct => self.direct += bytes,
+            LinkKind::Relayed => self.relayed += bytes,
+        }
+    }
+
+    /// The kind that carried most; `None` if nothing was carried.
+    pub(crate) fn most(&self) -> Option<LinkKind> {
+        [(LinkKind::Relayed, self.relayed), (LinkKind::Direct, self.direct), (LinkKind::Lan, self.lan)]
+            .into_iter()
+            .filter(|(_, bytes)| *bytes > 0)
+            .max_by_key(|(_, bytes)| *bytes)
+            .map(|(kind, _)| kind)
+    }
+}
+
+/// Measures a rate over a short sliding window.
+#[derive(Debug)]
+pub(crate) struct RateMeter {
+    started: Option<Instant>,
+    samples: std::collections::VecDeque<(Instant, u64)>,
+}
+
+/// The window over which the rate is measured: short enough to follow, long enough to be steady.
+const RATE_WINDOW: Duration = Duration::from_secs(3);
+/// The least time between two samples, so that the window holds few.
+const RATE_STEP: Duration = Duration::from_millis(100);
+
+impl RateMeter {
+    pub(crate) fn new() -> Self {
+        Self { started: None, samples: std::collections::VecDeque::new() }
+    }
+
+    /// Notes that `total` bytes have moved by `now`; gives bytes per second.
+    pub(crate) fn sample(&mut self, now: Instant, total: u64) -> u64 {
+        self.started.get_or_insert(now);
+        if self.samples.back().is_none_or(|(at, _)| now.duration_since(*at) >= RATE_STEP) {
+            self.samples.push_back((now, total));
+        }
+        while self.samples.len() > 2 && now.duration_since(self.samples[0].0) > RATE_WINDOW {
+            self.samples.pop_front();
+        }
+        let (since, before) = self.samples[0];
+        let millis = u64::try_from(now.duration_since(since).as_millis()).unwrap_or(u64::MAX);
+        if millis == 0 { 0 } else { total.saturating_sub(before).saturating_mul(1_000) / millis }
+    }
+
+    /// Time since the first sample.
+    pub(crate) fn elapsed(&self, now: Instant) -> Duration {
+        self.started.map_or(Duration::ZERO, |started| now.duration_since(started))
+    }
+}

@@ -1,0 +1,25 @@
+//! The peer protocol above links: control messages and stream headers, and how they lie in bytes.
+//!
+//! A sender asks ([`Message::Request`]), the receiver answers, then content flows on unidirectional
+//! streams: large files in blocks, everything else in packs that carry their own manifest entries.
+//! The receiver acknowledges what it stored and says at the end, once, that all is durable.
+//! This module knows nothing of sessions, files or tasks.
+
+mod header;
+mod message;
+mod reason;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub(crate) use header::{
+    BLOCK_HEADER_LEN, BlockHeader, MAX_PACK_ENTRIES, MAX_PACK_TABLE, PREFIX_LEN, PackEntry,
+    PackHeader, Prefix, StreamKind,
+};
+pub use message::TransferId;
+pub(crate) use message::{
+    put_entry, read_entry, Ack, Answer, Envelope, MAX_ACKS, MAX_ENTRIES, MAX_PREVIEW, MAX_PREVIEW_BYTES, Message, Preview,
+    PreviewKind, Totals,
+};
+pub use reason::Reason;
+pub(crate) use wire::{Reader, WireError};

@@ -1,0 +1,423 @@
+//! The control messages of a transfer. They cross on a session's ordered, reliable message channel;
+//! every one names its transfer, and receiving one twice changes nothing.
+
+use super::super::entry::{Entry, EntryKind, RelPath, Timestamp};
+use super::reason::Reason;
+use super::wire::{Reader, WireError, put_bytes};
+
+/// The most entries that one transfer may have.
+pub(crate) const MAX_ENTRIES: u64 = 10_000_000;
+/// The most entries that a request previews, and a page holds.
+pub(crate) const MAX_PREVIEW: u16 = 1_000;
+/// The most bytes of a request's preview or a page; a message is at most 60 KiB.
+pub(crate) const MAX_PREVIEW_BYTES: usize = 32 * 1024;
+/// The most acknowledgements in one message.
+pub(crate) const MAX_ACKS: u16 = 256;
+/// The longest text a peer may add to a reason.
+pub(crate) const MAX_TEXT: u16 = 512;
+
+const MAX_PATH: u16 = 8 * 1024;
+const MAX_TARGET: u16 = 4 * 1024;
+
+/// A transfer's name for both sides: random, chosen by the sender.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TransferId(pub [u8; 16]);
+
+impl TransferId {
+    /// A new random id.
+    pub fn random() -> Self {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).expect("the system gives random bytes");
+        Self(bytes)
+    }
+}
+
+impl std::fmt::Display for TransferId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::fmt::Debug for TransferId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl std::str::FromStr for TransferId {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if text.len() != 32 || !text.is_ascii() {
+            return Err(());
+        }
+        let mut bytes = [0; 16];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| ())?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// One line of a request's preview.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Preview {
+    pub(crate) path: RelPath,
+    pub(crate) kind: PreviewKind,
+    pub(crate) size: u64,
+}
+
+/// What a previewed entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PreviewKind {
+    File,
+    Directory,
+    Symlink,
+}
+
+/// How much a transfer holds, as far as the sender has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Totals {
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    /// False while the sender still walks: then the numbers are "at least".
+    pub(crate) exact: bool,
+}
+
+/// The receiver's answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Send. `instance` names the receiver's state of this transfer: another value than last time
+    /// says that what had been acknowledged but not delivered is gone.
+    Accept { instance: u64 },
+    /// A person has to say; the request stays, whatever happens to the session.
+    Waiting,
+    /// No.
+    Decline { reason: Reason, text: String },
+}
+
+/// What the receiver has stored (not yet committed).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ack {
+    /// A pack, by its number.
+    Pack { number: u64 },
+    /// A block of a file, with the chaining value of what was written.
+    Block { file: u64, revision: u8, block: u32, cv: [u8; 32] },
+    /// A file that came in blocks: all of it is there and its hash is right.
+    File { file: u64, revision: u8 },
+}
+
+/// A control message. The number in each doc line is its type byte.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// 16: sender: `totals ‖ u16 n ‖ n × preview`. May be repeated in another session.
+    Request { totals: Totals, preview: Vec<Preview> },
+    /// 17: sender: `totals`, when the walk has counted further.
+    Totals(Totals),
+    /// 18: receiver: `u8 0 ‖ u64 instance` or `u8 1` or `u8 2 ‖ u8 reason ‖ text`.
+    Answer(Answer),
+    /// 19: sender: `u64 file ‖ u8 revision ‖ entry`: a file that is sent in blocks starts, or starts
+    /// again after its source changed.
+    Start { file: u64, revision: u8, entry: Entry },
+    /// 20: sender: `u64 file ‖ u8 revision ‖ 32 root`: the source of the file is unchanged to its end.
+    End { file: u64, revision: u8, root: [u8; 32] },
+    /// 21: receiver: `u16 n ‖ n × (u8 0 ‖ u64 number | u8 1 ‖ u64 file ‖ u8 revision ‖ u32 block ‖ 32 cv
+    /// | u8 2 ‖ u64 file ‖ u8 revision)`.
+    Acked(Vec<Ack>),
+    /// 22: receiver: `u64 files ‖ u64 bytes`: so much is durable under its final name, in all.
+    Delivered { files: u64, bytes: u64 },
+    /// 23: both: `u64 file ‖ u8 reason ‖ text`: this one file is given up, the rest goes on.
+    FileFailed { file: u64, reason: Reason, text: String },
+    /// 24: sender: `u64 entries`: everything has been sent.
+    Finish { entries: u64 },
+    /// 25: receiver: `u64 files ‖ u64 bytes`: everything is durable; the transfer is over.
+    Complete { files: u64, bytes: u64 },
+    /// 26: both: `u8 reason ‖ text`: the transfer is over.
+    Cancel { reason: Reason, text: String },
+    /// 27: receiver: `u64 offset ‖ u16 limit`: asks for a page of the manifest.
+    PageQuery { offset: u64, limit: u16 },
+    /// 28: sender: `u64 offset ‖ bool last ‖ u16 n ‖ n × preview`.
+    Page { offset: u64, last: bool, entries: Vec<Preview> },
+}
+
+/// A message with the transfer it belongs to: `u8 type ‖ 16 transfer ‖ body`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Envelope {
+    pub(crate) transfer: TransferId,
+    pub(crate) message: Message,
+}
+
+impl Envelope {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![self.message.number()];
+        out.extend_from_slice(&self.transfer.0);
+        self.message.put(&mut out);
+        out
+    }
+
+    /// Decodes a message; `None` is a type that this version does not know and skips.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Option<Self>, WireError> {
+        let mut reader = Reader::new(bytes);
+        let number = reader.u8()?;
+        let transfer = TransferId(reader.array()?);
+        let Some(message) = Message::read(number, &mut reader)? else { return Ok(None) };
+        reader.end()?;
+        Ok(Some(Self { transfer, message }))
+    }
+}
+
+impl Message {
+    fn number(&self) -> u8 {
+        match self {
+            Self::Request { .. } => 16,
+            Self::Totals(_) => 17,
+            Self::Answer(_) => 18,
+            Self::Start { .. } => 19,
+            Self::End { .. } => 20,
+            Self::Acked(_) => 21,
+            Self::Delivered { .. } => 22,
+            Self::FileFailed { .. } => 23,
+            Self::Finish { .. } => 24,
+            Self::Complete { .. } => 25,
+            Self::Cancel { .. } => 26,
+            Self::PageQuery { .. } => 27,
+            Self::Page { .. } => 28,
+        }
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Request { totals, preview } => {
+                totals.put(out);
+                put_previews(out, preview);
+            }
+            Self::Totals(totals) => totals.put(out),
+            Self::Answer(answer) => answer.put(out),
+            Self::Start { file, revision, entry } => {
+                put_file(out, *file, *revision);
+                put_entry(out, entry);
+            }
+            Self::End { file, revision, root } => {
+                put_file(out, *file, *revision);
+                out.extend_from_slice(root);
+            }
+            Self::Acked(acks) => put_acks(out, acks),
+            Self::Delivered { files, bytes } | Self::Complete { files, bytes } => {
+                out.extend_from_slice(&files.to_be_bytes());
+                out.extend_from_slice(&bytes.to_be_bytes());
+            }
+            Self::FileFailed { file, reason, text } => {
+                out.extend_from_slice(&file.to_be_bytes());
+                put_reason(out, *reason, text);
+            }
+            Self::Finish { entries } => out.extend_from_slice(&entries.to_be_bytes()),
+            Self::Cancel { reason, text } => put_reason(out, *reason, text),
+            Self::PageQuery { offset, limit } => {
+                out.extend_from_slice(&offset.to_be_bytes());
+                out.extend_from_slice(&limit.to_be_bytes());
+            }
+            Self::Page { offset, last, entries } => {
+                out.extend_from_slice(&offset.to_be_bytes());
+                out.push(u8::from(*last));
+                put_previews(out, entries);
+            }
+        }
+    }
+
+    fn read(number: u8, reader: &mut Reader<'_>) -> Result<Option<Self>, WireError> {
+        Ok(Some(match number {
+            16 => Self::Request { totals: Totals::read(reader)?, preview: read_previews(reader)? },
+            17 => Self::Totals(Totals::read(reader)?),
+            18 => Self::Answer(Answer::read(reader)?),
+            19 => Self::Start { file: reader.u64()?, revision: reader.u8()?, entry: read_entry(reader)? },
+            20 => Self::End { file: reader.u64()?, revision: reader.u8()?, root: reader.array()? },
+            21 => Self::Acked(read_acks(reader)?),
+            22 => Self::Delivered { files: reader.u64()?, bytes: reader.u64()? },
+            23 => {
+                let file = reader.u64()?;
+                let (reason, text) = read_reason(reader)?;
+                Self::FileFailed { file, reason, text }
+            }
+            24 => Self::Finish { entries: reader.u64()? },
+            25 => Self::Complete { files: reader.u64()?, bytes: reader.u64()? },
+            26 => {
+                let (reason, text) = read_reason(reader)?;
+                Self::Cancel { reason, text }
+            }
+            27 => Self::PageQuery { offset: reader.u64()?, limit: reader.u16()? },
+            28 => Self::Page {
+                offset: reader.u64()?,
+                last: reader.bool("last page")?,
+                entries: read_previews(reader)?,
+            },
+            _ => return Ok(None),
+        }))
+    }
+}
+
+impl Totals {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.files.to_be_bytes());
+        out.extend_from_slice(&self.bytes.to_be_bytes());
+        out.push(u8::from(self.exact));
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        Ok(Self { files: reader.u64()?, bytes: reader.u64()?, exact: reader.bool("exact totals")? })
+    }
+}
+
+impl Answer {
+    fn put(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Accept { instance } => {
+                out.push(0);
+                out.extend_from_slice(&instance.to_be_bytes());
+            }
+            Self::Waiting => out.push(1),
+            Self::Decline { reason, text } => {
+                out.push(2);
+                put_reason(out, *reason, text);
+            }
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        Ok(match reader.u8()? {
+            0 => Self::Accept { instance: reader.u64()? },
+            1 => Self::Waiting,
+            2 => {
+                let (reason, text) = read_reason(reader)?;
+                Self::Decline { reason, text }
+            }
+            _ => return Err(WireError::Invalid("answer")),
+        })
+    }
+}
+
+fn put_file(out: &mut Vec<u8>, file: u64, revision: u8) {
+    out.extend_from_slice(&file.to_be_bytes());
+    out.push(revision);
+}
+
+fn put_reason(out: &mut Vec<u8>, reason: Reason, text: &str) {
+    out.push(reason.number());
+    let mut end = text.len().min(MAX_TEXT.into());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    put_bytes(out, &text.as_bytes()[..end]);
+}
+
+fn read_reason(reader: &mut Reader<'_>) -> Result<(Reason, String), WireError> {
+    let reason = Reason::from_number(reader.u8()?);
+    let text = String::from_utf8_lossy(reader.bytes("text", MAX_TEXT)?).into_owned();
+    Ok((reason, text))
+}
+
+fn put_acks(out: &mut Vec<u8>, acks: &[Ack]) {
+    out.extend_from_slice(&u16::try_from(acks.len()).unwrap_or(u16::MAX).to_be_bytes());
+    for ack in acks {
+        match ack {
+            Ack::Pack { number } => {
+                out.push(0);
+                out.extend_from_slice(&number.to_be_bytes());
+            }
+            Ack::Block { file, revision, block, cv } => {
+                out.push(1);
+                put_file(out, *file, *revision);
+                out.extend_from_slice(&block.to_be_bytes());
+                out.extend_from_slice(cv);
+            }
+            Ack::File { file, revision } => {
+                out.push(2);
+                put_file(out, *file, *revision);
+            }
+        }
+    }
+}
+
+fn read_acks(reader: &mut Reader<'_>) -> Result<Vec<Ack>, WireError> {
+    (0..reader.count("acknowledgements", MAX_ACKS)?)
+        .map(|_| match reader.u8()? {
+            0 => Ok(Ack::Pack { number: reader.u64()? }),
+            1 => Ok(Ack::Block {
+                file: reader.u64()?,
+                revision: reader.u8()?,
+                block: reader.u32()?,
+                cv: reader.array()?,
+            }),
+            2 => Ok(Ack::File { file: reader.u64()?, revision: reader.u8()? }),
+            _ => Err(WireError::Invalid("acknowledgement")),
+        })
+        .collect()
+}
+
+fn put_previews(out: &mut Vec<u8>, previews: &[Preview]) {
+    out.extend_from_slice(&u16::try_from(previews.len()).unwrap_or(u16::MAX).to_be_bytes());
+    for preview in previews {
+        out.push(match preview.kind {
+            PreviewKind::File => 0,
+            PreviewKind::Directory => 1,
+            PreviewKind::Symlink => 2,
+        });
+        out.extend_from_slice(&preview.size.to_be_bytes());
+        put_bytes(out, preview.path.as_bytes());
+    }
+}
+
+fn read_previews(reader: &mut Reader<'_>) -> Result<Vec<Preview>, WireError> {
+    (0..reader.count("previewed entries", MAX_PREVIEW)?)
+        .map(|_| {
+            let kind = match reader.u8()? {
+                0 => PreviewKind::File,
+                1 => PreviewKind::Directory,
+                2 => PreviewKind::Symlink,
+                _ => return Err(WireError::Invalid("kind of entry")),
+            };
+            Ok(Preview { kind, size: reader.u64()?, path: read_path(reader)? })
+        })
+        .collect()
+}
+
+fn read_path(reader: &mut Reader<'_>) -> Result<RelPath, WireError> {
+    RelPath::decode(reader.bytes("file path", MAX_PATH)?).map_err(|_| WireError::Invalid("file path"))
+}
+
+/// An entry: `u8 kind ‖ u16 mode ‖ i64 seconds ‖ u32 nanoseconds ‖ path ‖ (u64 size | target)`.
+pub(crate) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
+    let kind = match entry.kind {
+        EntryKind::File { .. } => 0,
+        EntryKind::Directory => 1,
+        EntryKind::Symlink { .. } => 2,
+    };
+    out.push(kind);
+    out.extend_from_slice(&u16::try_from(entry.mode & 0o777).unwrap_or(0).to_be_bytes());
+    out.extend_from_slice(&entry.mtime.secs().to_be_bytes());
+    out.extend_from_slice(&entry.mtime.nanos().to_be_bytes());
+    put_bytes(out, entry.path.as_bytes());
+    match &entry.kind {
+        EntryKind::File { size } => out.extend_from_slice(&size.to_be_bytes()),
+        EntryKind::Directory => {}
+        EntryKind::Symlink { target } => put_bytes(out, target),
+    }
+}
+
+/// Reads what [`put_entry`] wrote; permission bits beyond `0o777` and bad times are refused.
+pub(crate) fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, WireError> {
+    let kind = reader.u8()?;
+    let mode = u32::from(reader.u16()?);
+    if mode > 0o777 {
+        return Err(WireError::Invalid("permission bits"));
+    }
+    let (secs, nanos) = (reader.i64()?, reader.u32()?);
+    let mtime = Timestamp::new(secs, nanos).ok_or(WireError::Invalid("modification time"))?;
+    let path = read_path(reader)?;
+    let kind = match kind {
+        0 => EntryKind::File { size: reader.u64()? },
+        1 => EntryKind::Directory,
+        2 => EntryKind::Symlink { target: reader.bytes("link target", MAX_TARGET)?.to_vec() },
+        _ => return Err(WireError::Invalid("kind of entry")),
+    };
+    Ok(Entry { path, kind, mode, mtime })
+}

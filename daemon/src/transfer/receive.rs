@@ -1,0 +1,304 @@
+//! Receiving one transfer: answers the sender, passes what comes to the writing thread and what that
+//! thread says back to the sender, and waits for a sender that went away for a moment.
+//!
+//! One task per transfer ([`run`]), one writing thread ([`writer`]); blocks and packs come from
+//! their streams ([`streams`]) without passing through the task.
+
+mod deferred;
+pub(crate) mod streams;
+pub(crate) mod writer;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
+
+use self::writer::{Job, Written};
+use super::{Inbound, Stop};
+use super::dest::Destination;
+use super::outgoing::{Outgoing, closed, flush_one};
+use super::progress::{Cause, Fault, Progress, RateMeter, State};
+use super::proto::{Ack, Answer, Message, Reason, Totals, TransferId};
+use crate::peer::{CloseReason, Session, SessionGuard};
+
+/// How long a transfer waits for a sender that went away. Longer than the sender looks for us.
+const AWAY_LIMIT: Duration = Duration::from_secs(60);
+/// How long a goodbye may take before the transfer ends without it.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// Messages of the sender that may wait for the writing thread before we stop listening to it.
+const MAX_JOBS: usize = 256;
+/// How often progress is told.
+const PROGRESS_STEP: Duration = Duration::from_millis(100);
+
+/// An accepted transfer.
+#[derive(Debug)]
+pub(crate) struct Reception {
+    pub(crate) id: TransferId,
+    pub(crate) dest_dir: PathBuf,
+    /// Whether the folder is made when it does not exist: ours by default is, one that somebody named
+    /// must be there.
+    pub(crate) make_dir: bool,
+    /// The most bytes of content that are taken, whatever the request says.
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) totals: Totals,
+}
+
+/// Receives a transfer to its end, which `progress` tells. `jobs` leads to the writing thread, which
+/// this starts on `job_queue`.
+pub(crate) async fn run(
+    reception: Reception,
+    session: Session,
+    mailbox: mpsc::Receiver<Inbound>,
+    jobs: mpsc::Sender<Job>,
+    job_queue: mpsc::Receiver<Job>,
+    progress: watch::Sender<Progress>,
+    stop: Stop,
+) {
+    // Full: the writing thread waits for this task, which always reads.
+    let (tell, told) = mpsc::channel(64);
+    let Reception { id, dest_dir, make_dir, max_bytes, totals } = reception;
+    let folder_id = super::folder_id(&session.identity(), id);
+    let writing = tokio::task::spawn_blocking(move || {
+        if make_dir && let Err(error) = std::fs::create_dir_all(&dest_dir) {
+            // What is wrong with it is said when it is opened.
+            tracing::warn!(%error, "cannot make the folder for received files");
+        }
+        match Destination::create(&dest_dir, folder_id) {
+            Ok(dest) => writer::write(dest, max_bytes, job_queue, &tell),
+            Err(error) => {
+                let fault = writer::fault_of(&error);
+                // The task may be gone already; then nobody needs to be told.
+                let _ = tell.blocking_send(Written::Failed(fault));
+            }
+        }
+    });
+    let mut receiver = Receiver {
+        guard: Some(session.hold()),
+        session: Some(session),
+        mailbox,
+        jobs,
+        waiting_jobs: VecDeque::new(),
+        told,
+        progress,
+        stop,
+        outgoing: Outgoing::new(id),
+        instance: random_instance(),
+        lost_at: None,
+        meter: RateMeter::new(),
+        stored_bytes: 0,
+    };
+    receiver.progress.send_modify(|progress| {
+        progress.state = State::Active;
+        progress.totals = totals;
+    });
+    receiver.accept();
+    let outcome = receiver.run().await;
+    receiver.end(outcome, writing).await;
+}
+
+fn random_instance() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    u64::from_be_bytes(bytes)
+}
+
+struct Receiver {
+    session: Option<Session>,
+    guard: Option<SessionGuard>,
+    mailbox: mpsc::Receiver<Inbound>,
+    jobs: mpsc::Sender<Job>,
+    waiting_jobs: VecDeque<Job>,
+    told: mpsc::Receiver<Written>,
+    progress: watch::Sender<Progress>,
+    stop: Stop,
+    outgoing: Outgoing,
+    instance: u64,
+    lost_at: Option<Instant>,
+    meter: RateMeter,
+    stored_bytes: u64,
+}
+
+impl Receiver {
+    fn accept(&mut self) {
+        self.outgoing.push(Message::Answer(Answer::Accept { instance: self.instance }));
+    }
+
+    async fn run(&mut self) -> Result<(), Fault> {
+        let mut tick = tokio::time::interval(PROGRESS_STEP);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let jobs = self.jobs.clone();
+        loop {
+            let session = self.session.clone();
+            tokio::select! {
+                biased;
+                fault = self.stop.requested() => return Err(fault),
+                written = self.told.recv() => {
+                    let gone = || Fault::reason(Reason::Other, "the writing thread ended");
+                    if self.written(written.ok_or_else(gone)?)? {
+                        return Ok(());
+                    }
+                }
+                Ok(permit) = jobs.reserve(), if !self.waiting_jobs.is_empty() => {
+                    if let Some(job) = self.waiting_jobs.pop_front() {
+                        permit.send(job);
+                    }
+                }
+                inbound = self.mailbox.recv(), if self.waiting_jobs.len() < MAX_JOBS => {
+                    let gone = || Fault::reason(Reason::GoingAway, "");
+                    self.inbound(inbound.ok_or_else(gone)?)?;
+                }
+                reason = closed(session.as_ref()) => self.lost(&reason)?,
+                () = flush_one(&mut self.outgoing, session.as_ref()),
+                    if !self.outgoing.is_empty() => {}
+                _ = tick.tick() => self.tick()?,
+            }
+            if self.outgoing.is_overfull() {
+                return Err(Fault::reason(Reason::Protocol, "acknowledgements are not read"));
+            }
+        }
+    }
+
+    fn inbound(&mut self, Inbound { session, message }: Inbound) -> Result<(), Fault> {
+        match message {
+            Message::Request { .. } => {
+                // The sender has lost the session and goes on in this one.
+                self.guard = Some(session.hold());
+                self.session = Some(session);
+                self.lost_at = None;
+                self.progress.send_modify(|progress| {
+                    progress.state = State::Active;
+                    progress.detail = None;
+                });
+                self.accept();
+            }
+            Message::Totals(totals) => {
+                self.progress.send_modify(|progress| progress.totals = totals);
+            }
+            Message::Start { file, revision, entry } => {
+                self.waiting_jobs.push_back(Job::Start { file, revision, entry });
+            }
+            Message::End { file, revision, root } => {
+                self.waiting_jobs.push_back(Job::End { file, revision, root });
+            }
+            Message::FileFailed { file, reason, text } => {
+                self.waiting_jobs.push_back(Job::GiveUp { file });
+                self.progress
+                    .send_modify(|progress| progress.file_failed(format!("file {file}"), reason, text));
+            }
+            Message::Finish { entries } => self.waiting_jobs.push_back(Job::Finish { entries }),
+            Message::Cancel { reason, text } => return Err(Fault::from_peer(reason, text)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Handles what the writing thread says; true when the transfer is complete.
+    fn written(&mut self, written: Written) -> Result<bool, Fault> {
+        match written {
+            Written::Stored { ack, bytes, link } => {
+                self.outgoing.push_ack(ack);
+                self.stored_bytes += bytes;
+                let total = self.stored_bytes;
+                self.progress.send_if_modified(|progress| {
+                    progress.bytes_done = total;
+                    progress.links.add(link, bytes);
+                    progress.link = Some(link);
+                    false
+                });
+            }
+            Written::Whole { file, revision } => {
+                self.outgoing.push_ack(Ack::File { file, revision });
+            }
+            Written::Delivered { files, bytes } => {
+                self.outgoing.push_delivered(files, bytes);
+                self.progress.send_if_modified(|progress| {
+                    progress.files_done = files;
+                    false
+                });
+            }
+            Written::FileFailed { file, path, reason, text } => {
+                self.progress.send_modify(|p| p.file_failed(path, reason, text.clone()));
+                self.outgoing.push(Message::FileFailed { file, reason, text });
+            }
+            Written::Complete { files, bytes } => {
+                self.outgoing.push(Message::Complete { files, bytes });
+                self.show();
+                self.progress.send_modify(|progress| {
+                    progress.files_done = files;
+                    progress.bytes_done = bytes;
+                });
+                return Ok(true);
+            }
+            Written::Failed(fault) => return Err(fault),
+        }
+        Ok(false)
+    }
+
+    /// The session is gone: the sender may come back in another one.
+    fn lost(&mut self, reason: &CloseReason) -> Result<(), Fault> {
+        self.session = None;
+        self.guard = None;
+        if matches!(reason, CloseReason::GoingAway) {
+            return Err(Fault::from_peer(Reason::GoingAway, ""));
+        }
+        self.lost_at = Some(Instant::now());
+        self.progress.send_modify(|progress| {
+            progress.state = State::Waiting;
+            progress.rate = 0;
+            progress.link = None;
+            progress.detail = Some("the sender went away; waiting for it to come back".to_owned());
+        });
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<(), Fault> {
+        if self.lost_at.is_some_and(|at| at.elapsed() > AWAY_LIMIT) {
+            return Err(Fault::new(Cause::Offline, "the sender did not come back"));
+        }
+        if self.lost_at.is_none() {
+            self.show();
+        }
+        Ok(())
+    }
+
+    fn show(&mut self) {
+        let now = Instant::now();
+        let rate = self.meter.sample(now, self.stored_bytes);
+        let active = self.meter.elapsed(now);
+        self.progress.send_modify(|progress| (progress.rate, progress.active) = (rate, active));
+    }
+
+    /// Tells the sender how it ended, waits for the writing thread to clean up, and tells `progress`.
+    async fn end(mut self, outcome: Result<(), Fault>, writing: tokio::task::JoinHandle<()>) {
+        if let Err(fault) = &outcome {
+            // A closed queue says that the thread has ended by itself.
+            let _ = self.jobs.send(Job::Abandon).await;
+            self.outgoing.clear();
+            if let (false, Cause::Reason(reason)) = (fault.by_peer, fault.cause) {
+                self.outgoing.push(Message::Cancel { reason, text: fault.text.clone() });
+            }
+        }
+        self.told.close();
+        if let Err(error) = writing.await {
+            tracing::error!(%error, "the writing thread of a transfer ended badly");
+        }
+        if let Some(session) = self.session.take() {
+            // The sender asks again for what does not reach it, and is answered from the record.
+            let _ = tokio::time::timeout(GOODBYE, self.outgoing.flush(&session)).await;
+        }
+        self.progress.send_modify(|progress| match outcome {
+            Ok(()) if progress.failed_files == 0 => progress.state = State::Done,
+            Ok(()) => {
+                progress.state = State::Failed;
+                let text = format!("{} of the files were not received", progress.failed_files);
+                progress.fault = Some(Fault::new(Cause::SomeFilesFailed, text));
+            }
+            Err(fault) => {
+                progress.state = fault.state();
+                progress.fault = Some(fault);
+            }
+        });
+    }
+}

@@ -1,0 +1,116 @@
+//! Reads blocks and packs from their streams, within the process-wide receive budget, and hands them
+//! to the writing thread of their transfer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{RecvStream, VarInt};
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::writer::{Block, Job};
+use crate::peer::IncomingStream;
+use crate::transfer::buffer::Pool;
+use crate::transfer::proto::{
+    BlockHeader, PREFIX_LEN, PackHeader, Prefix, StreamKind, WireError,
+};
+
+/// The receive budget of the whole process: what blocks on their way from a socket to a disk may
+/// occupy, whatever peers do.
+pub(crate) const RECEIVE_BUDGET: usize = 48 << 20;
+/// The budget is counted in units of this many bytes.
+const BUDGET_UNIT: usize = 1 << 10;
+/// How long a stream may keep its share of the budget without being through: a block at 35 kB/s.
+const STREAM_LIMIT: Duration = Duration::from_secs(30);
+/// Tells the sender that a stream's transfer is not known here.
+pub(crate) const NOT_WANTED: VarInt = VarInt::from_u32(1);
+
+/// The budget and the buffers that all receiving transfers share.
+#[derive(Debug, Clone)]
+pub(crate) struct Budget {
+    units: Arc<Semaphore>,
+    pool: Pool,
+}
+
+/// Why a stream's content was not taken.
+#[derive(Debug, Error)]
+pub(crate) enum StreamError {
+    #[error("the stream ended early or its link died")]
+    Read,
+    #[error("the stream's header is wrong")]
+    Wire(#[from] WireError),
+    #[error("the stream took too long")]
+    TimedOut,
+    #[error("the transfer is not known or has ended")]
+    NotWanted,
+}
+
+impl Budget {
+    pub(crate) fn new() -> Self {
+        // Half of the budget's blocks at most lie idle.
+        let keep = RECEIVE_BUDGET / 2 / (1 << 20);
+        Self { units: Arc::new(Semaphore::new(RECEIVE_BUDGET / BUDGET_UNIT)), pool: Pool::new(keep) }
+    }
+
+    async fn share(&self, bytes: usize) -> OwnedSemaphorePermit {
+        let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT)).expect("blocks and packs are small");
+        Arc::clone(&self.units)
+            .acquire_many_owned(units)
+            .await
+            .expect("the budget is never closed")
+    }
+}
+
+/// Reads the first bytes of a stream.
+pub(crate) async fn read_prefix(incoming: &mut IncomingStream) -> Result<Prefix, StreamError> {
+    let mut bytes = [0; PREFIX_LEN];
+    let read = tokio::time::timeout(STREAM_LIMIT, incoming.stream.read_exact(&mut bytes));
+    read.await.map_err(|_| StreamError::TimedOut)?.map_err(|_| StreamError::Read)?;
+    Ok(Prefix::decode(&bytes)?)
+}
+
+/// Reads the rest of a stream into a job for the writing thread.
+pub(crate) async fn read_job(
+    mut incoming: IncomingStream,
+    prefix: Prefix,
+    budget: &Budget,
+) -> Result<Job, StreamError> {
+    let header_len = usize::try_from(prefix.header_len).map_err(|_| StreamError::Read)?;
+    let header_permit = budget.share(header_len).await;
+    let read = async {
+        let mut header = vec![0; header_len];
+        read_exact(&mut incoming.stream, &mut header).await?;
+        match prefix.kind {
+            StreamKind::Block => {
+                let header = BlockHeader::decode(&header)?;
+                let len = usize::try_from(header.len).map_err(|_| StreamError::Read)?;
+                let (content, permit) = read_content(&mut incoming.stream, len, budget).await?;
+                Ok(Job::Block(Block { header, content, link: incoming.kind, permit }))
+            }
+            StreamKind::Pack => {
+                let header = PackHeader::decode(&header)?;
+                let len = header.content_len().and_then(|len| usize::try_from(len).ok());
+                let len = len.ok_or(StreamError::Read)?;
+                let (content, mut permit) = read_content(&mut incoming.stream, len, budget).await?;
+                permit.merge(header_permit);
+                Ok(Job::Pack { header, content, link: incoming.kind, permit })
+            }
+        }
+    };
+    tokio::time::timeout(STREAM_LIMIT, read).await.map_err(|_| StreamError::TimedOut)?
+}
+
+async fn read_content(
+    stream: &mut RecvStream,
+    len: usize,
+    budget: &Budget,
+) -> Result<(crate::transfer::buffer::Buffer, OwnedSemaphorePermit), StreamError> {
+    let permit = budget.share(len).await;
+    let mut content = budget.pool.take(len);
+    read_exact(stream, content.as_mut()).await?;
+    Ok((content, permit))
+}
+
+async fn read_exact(stream: &mut RecvStream, bytes: &mut [u8]) -> Result<(), StreamError> {
+    stream.read_exact(bytes).await.map_err(|_| StreamError::Read)
+}

@@ -1,0 +1,503 @@
+//! The receiver's writing side: checks content against its hashes, writes it to the partial folder
+//! and commits what is whole, on one thread per transfer that owns the destination.
+//!
+//! Nothing is committed file by file: whatever became whole while the last batch was made durable
+//! goes into the next one, and a batch is also made when there is nothing else to do.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::deferred::Deferred;
+use crate::error::chain;
+use crate::peer::LinkKind;
+use crate::transfer::buffer::Buffer;
+use crate::transfer::dest::{Commit, DestError, Destination, PartialFile};
+use crate::transfer::entry::{Entry, EntryKind};
+use crate::transfer::hash;
+use crate::transfer::progress::Fault;
+use crate::transfer::proto::{Ack, BlockHeader, MAX_ENTRIES, PackEntry, PackHeader, Reason};
+use crate::transfer::ranges::{Inserted, RangeSet};
+
+/// The most entries that one commit makes durable.
+const MAX_BATCH: usize = 4_096;
+/// The most blocks that may wait for the start of their file; an honest sender has announced every
+/// file before its blocks, so only reordering between streams makes any wait.
+const MAX_PARKED: usize = 32;
+/// The most large files that may be open at once; an honest sender finishes one after the other.
+const MAX_OPEN: usize = 256;
+
+/// What the writing thread is told.
+#[derive(Debug)]
+pub(crate) enum Job {
+    Start { file: u64, revision: u8, entry: Entry },
+    End { file: u64, revision: u8, root: [u8; 32] },
+    Block(Block),
+    Pack { header: PackHeader, content: Buffer, link: LinkKind, permit: OwnedSemaphorePermit },
+    /// The sender gives up a file that it had started.
+    GiveUp { file: u64 },
+    /// The sender has sent so many entries, and that is all.
+    Finish { entries: u64 },
+    /// The transfer is over; what was not committed is removed.
+    Abandon,
+}
+
+/// A block of a large file, read from its stream.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) header: BlockHeader,
+    pub(crate) content: Buffer,
+    pub(crate) link: LinkKind,
+    /// The block's share of the receive budget, given back when it is written.
+    pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// What the writing thread tells.
+#[derive(Debug)]
+pub(crate) enum Written {
+    /// Content is stored: new bytes (none if it was there before) and the link that brought them.
+    Stored { ack: Ack, bytes: u64, link: LinkKind },
+    /// A large file is whole and right.
+    Whole { file: u64, revision: u8 },
+    /// So much is durable under its final name, in all.
+    Delivered { files: u64, bytes: u64 },
+    FileFailed { file: u64, path: String, reason: Reason, text: String },
+    /// Everything is durable; the thread has ended.
+    Complete { files: u64, bytes: u64 },
+    /// The transfer cannot go on; the thread has ended and nothing partial is left.
+    Failed(Fault),
+}
+
+/// Runs until the transfer is complete or has failed, or until `jobs` is closed: then what was not
+/// committed is removed. What is told has room in `told` or the thread waits.
+pub(crate) fn write(
+    dest: Destination,
+    max_bytes: Option<u64>,
+    mut jobs: mpsc::Receiver<Job>,
+    told: &mpsc::Sender<Written>,
+) {
+    let mut writer = Writer::new(dest, max_bytes, told);
+    let ended = loop {
+        let job = match jobs.try_recv() {
+            Ok(job) => Some(job),
+            Err(_) if writer.pending.is_empty() => jobs.blocking_recv(),
+            Err(_) => {
+                if let Err(stop) = writer.commit() {
+                    break stop;
+                }
+                continue;
+            }
+        };
+        let Some(job) = job else { break Stop::Abandoned };
+        if let Err(stop) = writer.handle(job) {
+            break stop;
+        }
+    };
+    writer.end(ended);
+}
+
+/// Why the thread ends.
+enum Stop {
+    Complete,
+    Abandoned,
+    Fault(Fault),
+}
+
+impl From<DestError> for Stop {
+    fn from(error: DestError) -> Self {
+        Self::Fault(fault_of(&error))
+    }
+}
+
+fn protocol(text: &str) -> Stop {
+    Stop::Fault(Fault::reason(Reason::Protocol, text))
+}
+
+/// A destination's error as the end of a transfer.
+pub(crate) fn fault_of(error: &DestError) -> Fault {
+    Fault::reason(reason_of(error), chain(error))
+}
+
+/// What a destination's error is called on the wire.
+fn reason_of(error: &DestError) -> Reason {
+    match error {
+        DestError::NoSpace | DestError::QuotaExceeded => Reason::NoSpace,
+        DestError::ReadOnly | DestError::PermissionDenied => Reason::PermissionDenied,
+        DestError::Vanished | DestError::NotAFolder => Reason::DestinationGone,
+        DestError::Unsafe(_) | DestError::NameRefused | DestError::NamesExhausted(_) => Reason::BadName,
+        DestError::TooManyFolders | DestError::WrongLength => Reason::Protocol,
+        _ => Reason::Io,
+    }
+}
+
+/// Whether an error says that nothing more can be stored, rather than this one entry.
+fn is_fatal(error: &DestError) -> bool {
+    use DestError as E;
+    matches!(
+        error,
+        E::NoSpace | E::QuotaExceeded | E::ReadOnly | E::Vanished | E::NotAFolder | E::Tampered
+            | E::InUse | E::TooManyFolders | E::Io(_)
+    )
+}
+
+struct Writer<'a> {
+    dest: Destination,
+    max_bytes: Option<u64>,
+    told: &'a mpsc::Sender<Written>,
+    open: HashMap<u64, OpenFile>,
+    parked: Vec<Block>,
+    /// Whole and waiting for the next commit.
+    pending: Vec<(u64, Entry)>,
+    deferred: Deferred,
+    /// Entries that have come, and packs.
+    entries: RangeSet,
+    packs: RangeSet,
+    received: u64,
+    delivered_files: u64,
+    delivered_bytes: u64,
+    /// Entries that are delivered or given up.
+    settled: u64,
+    expected: Option<u64>,
+}
+
+struct OpenFile {
+    entry: Entry,
+    size: u64,
+    revision: u8,
+    partial: PartialFile,
+    cvs: BTreeMap<u32, [u8; 32]>,
+    root: Option<[u8; 32]>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(dest: Destination, max_bytes: Option<u64>, told: &'a mpsc::Sender<Written>) -> Self {
+        Self {
+            dest,
+            max_bytes,
+            told,
+            open: HashMap::new(),
+            parked: Vec::new(),
+            pending: Vec::new(),
+            deferred: Deferred::default(),
+            entries: RangeSet::default(),
+            packs: RangeSet::default(),
+            received: 0,
+            delivered_files: 0,
+            delivered_bytes: 0,
+            settled: 0,
+            expected: None,
+        }
+    }
+
+    fn tell(&self, written: Written) -> Result<(), Stop> {
+        self.told.blocking_send(written).map_err(|_| Stop::Abandoned)
+    }
+
+    fn handle(&mut self, job: Job) -> Result<(), Stop> {
+        match job {
+            Job::Start { file, revision, entry } => self.start(file, revision, entry)?,
+            Job::End { file, revision, root } => {
+                if let Some(open) = self.open.get_mut(&file).filter(|o| o.revision == revision) {
+                    open.root = Some(root);
+                    self.try_whole(file)?;
+                }
+            }
+            Job::Block(block) => self.block(block)?,
+            Job::Pack { header, content, link, permit } => {
+                self.pack(header, content.as_ref(), link)?;
+                drop(permit);
+            }
+            Job::GiveUp { file } => {
+                if self.open.remove(&file).is_some() {
+                    self.settled += 1;
+                }
+            }
+            Job::Finish { entries } => self.expected = Some(entries),
+            Job::Abandon => return Err(Stop::Abandoned),
+        }
+        if self.pending.len() >= MAX_BATCH {
+            self.commit()?;
+        }
+        self.try_complete()
+    }
+
+    /// Notes that an entry has come; false if it had come before.
+    fn note_entry(&mut self, index: u64) -> Result<bool, Stop> {
+        if index >= MAX_ENTRIES {
+            return Err(protocol("more entries than a transfer may have"));
+        }
+        match self.entries.insert(index) {
+            Inserted::New => Ok(true),
+            Inserted::Present => Ok(false),
+            Inserted::Scattered => Err(protocol("entries in no order at all")),
+        }
+    }
+
+    /// Counts content that really came against what this sender may send.
+    fn count(&mut self, bytes: u64) -> Result<(), Stop> {
+        self.received = self.received.saturating_add(bytes);
+        match self.max_bytes {
+            Some(most) if self.received > most => {
+                let text = format!("at most {most} bytes are accepted");
+                Err(Stop::Fault(Fault::reason(Reason::TooLarge, text)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn start(&mut self, file: u64, revision: u8, entry: Entry) -> Result<(), Stop> {
+        let EntryKind::File { size } = entry.kind else {
+            return Err(protocol("only files come in blocks"));
+        };
+        let new = self.note_entry(file)?;
+        if let Some(open) = self.open.get(&file) {
+            if revision > open.revision {
+                // The old handle goes first: it is bound to the old length.
+                let OpenFile { mut cvs, .. } = self.open.remove(&file).expect("it was just found");
+                let blocks = hash::block_count(size);
+                cvs.retain(|block, _| u64::from(*block) < blocks);
+                self.open_file(file, revision, entry, size, cvs)?;
+            }
+        } else if new {
+            if self.open.len() >= MAX_OPEN {
+                return Err(protocol("too many files at once"));
+            }
+            self.open_file(file, revision, entry, size, BTreeMap::new())?;
+        }
+        let (now, later) = std::mem::take(&mut self.parked)
+            .into_iter()
+            .partition(|block| block.header.file == file && block.header.revision <= revision);
+        self.parked = later;
+        now.into_iter().try_for_each(|block: Block| self.block(block))
+    }
+
+    fn open_file(
+        &mut self,
+        file: u64,
+        revision: u8,
+        entry: Entry,
+        size: u64,
+        cvs: BTreeMap<u32, [u8; 32]>,
+    ) -> Result<(), Stop> {
+        match self.dest.open_partial(file, size) {
+            Ok(partial) => {
+                self.open.insert(file, OpenFile { entry, size, revision, partial, cvs, root: None });
+                Ok(())
+            }
+            Err(error) => self.file_failed(file, &entry, error),
+        }
+    }
+
+    fn block(&mut self, block: Block) -> Result<(), Stop> {
+        let Block { header, ref content, link, .. } = block;
+        let ack = |cv| Ack::Block {
+            file: header.file,
+            revision: header.revision,
+            block: header.block,
+            cv,
+        };
+        let Some(open) = self.open.get_mut(&header.file).filter(|o| o.revision >= header.revision)
+        else {
+            let over = self.entries.contains(header.file) && !self.open.contains_key(&header.file);
+            if over {
+                // Of a file that is whole or given up already: a second copy.
+                return self.tell(Written::Stored { ack: ack(header.cv), bytes: 0, link });
+            }
+            if self.parked.len() >= MAX_PARKED {
+                return Err(protocol("blocks of files that were not announced"));
+            }
+            self.parked.push(block);
+            return Ok(());
+        };
+        let known = open.cvs.get(&header.block) == Some(&header.cv);
+        if known || open.revision > header.revision {
+            return self.tell(Written::Stored { ack: ack(header.cv), bytes: 0, link });
+        }
+        let len = hash::block_len(open.size, header.block.into());
+        if len != Some(content.as_ref().len()) {
+            return Err(protocol("a block that does not fit its file"));
+        }
+        let cv = hash::block_cv(open.size, header.block.into(), content.as_ref())
+            .ok_or_else(|| protocol("a block that does not fit its file"))?;
+        if cv == header.cv {
+            open.partial.write_block(header.offset(), content.as_ref())?;
+            open.cvs.insert(header.block, cv);
+            self.count(u64::from(header.len))?;
+        }
+        // A chaining value that differs makes the sender send the block again.
+        self.tell(Written::Stored { ack: ack(cv), bytes: header.len.into(), link })?;
+        self.try_whole(header.file)
+    }
+
+    /// Moves a file to the next commit if all its blocks are there and its end was said.
+    fn try_whole(&mut self, file: u64) -> Result<(), Stop> {
+        let Some(open) = self.open.get(&file) else { return Ok(()) };
+        let Some(root) = open.root else { return Ok(()) };
+        if open.cvs.len() as u64 != hash::block_count(open.size) {
+            return Ok(());
+        }
+        let cvs: Vec<_> = open.cvs.values().copied().collect();
+        let right = hash::root(open.size, &cvs) == Some(root);
+        let Some(open) = self.open.remove(&file) else { return Ok(()) };
+        if !right {
+            let text = "its blocks do not make up its hash".to_owned();
+            return self.settle_failed(file, &open.entry, Reason::Corrupt, text);
+        }
+        self.pending.push((file, open.entry));
+        self.tell(Written::Whole { file, revision: open.revision })
+    }
+
+    fn pack(&mut self, header: PackHeader, content: &[u8], link: LinkKind) -> Result<(), Stop> {
+        let ack = Ack::Pack { number: header.number };
+        match self.packs.insert(header.number) {
+            Inserted::New => {}
+            Inserted::Present => return self.tell(Written::Stored { ack, bytes: 0, link }),
+            Inserted::Scattered => return Err(protocol("packs in no order at all")),
+        }
+        self.count(content.len() as u64)?;
+        let mut rest = content;
+        for entry in header.entries {
+            let len = usize::try_from(entry.content_len()).unwrap_or(usize::MAX);
+            let Some((bytes, tail)) = rest.split_at_checked(len) else {
+                return Err(protocol("a pack shorter than its entries"));
+            };
+            rest = tail;
+            self.packed(entry, bytes)?;
+        }
+        if !rest.is_empty() {
+            return Err(protocol("a pack longer than its entries"));
+        }
+        self.tell(Written::Stored { ack, bytes: content.len() as u64, link })
+    }
+
+    fn packed(&mut self, PackEntry { index, entry, hash }: PackEntry, bytes: &[u8]) -> Result<(), Stop> {
+        if !self.note_entry(index)? {
+            return Err(protocol("an entry that came twice"));
+        }
+        let stored = match &entry.kind {
+            EntryKind::File { .. } if *blake3::hash(bytes).as_bytes() != hash => {
+                let text = "its content does not match its hash".to_owned();
+                return self.settle_failed(index, &entry, Reason::Corrupt, text);
+            }
+            EntryKind::File { .. } => self.dest.write_small(index, bytes, Some(&entry)),
+            EntryKind::Directory | EntryKind::Symlink { .. } => return self.defer(index, &entry),
+        };
+        match stored {
+            Ok(()) => {
+                self.pending.push((index, entry));
+                Ok(())
+            }
+            Err(error) => self.file_failed(index, &entry, error),
+        }
+    }
+
+    /// Folders and links wait for the end: links so that nothing is ever written through one, folders
+    /// so that their permissions and times are what the sender's are.
+    fn defer(&mut self, index: u64, entry: &Entry) -> Result<(), Stop> {
+        self.settled += 1;
+        if !self.deferred.push(index, entry) {
+            return Err(protocol("more folders and links than a transfer may have"));
+        }
+        Ok(())
+    }
+
+    /// An entry that cannot be stored is given up; one that shows that nothing can be stored any more
+    /// ends the transfer.
+    fn file_failed(&mut self, index: u64, entry: &Entry, error: DestError) -> Result<(), Stop> {
+        if is_fatal(&error) {
+            return Err(error.into());
+        }
+        self.settle_failed(index, entry, reason_of(&error), chain(&error))
+    }
+
+    fn settle_failed(
+        &mut self,
+        file: u64,
+        entry: &Entry,
+        reason: Reason,
+        text: String,
+    ) -> Result<(), Stop> {
+        self.settled += 1;
+        self.tell(Written::FileFailed { file, path: entry.path.to_string(), reason, text })
+    }
+
+    /// Makes durable, under its final name, all that is whole.
+    fn commit(&mut self) -> Result<(), Stop> {
+        let pending = std::mem::take(&mut self.pending);
+        if pending.is_empty() {
+            return Ok(());
+        }
+        let batch: Vec<_> =
+            pending.iter().map(|(index, entry)| Commit { index: *index, entry }).collect();
+        let results = self.dest.commit(&batch);
+        for ((index, entry), result) in pending.iter().zip(results) {
+            match result {
+                Ok(_) => {
+                    self.settled += 1;
+                    self.delivered_files += 1;
+                    if let EntryKind::File { size } = entry.kind {
+                        self.delivered_bytes += size;
+                    }
+                }
+                Err(error) => self.file_failed(*index, entry, error)?,
+            }
+        }
+        let (files, bytes) = (self.delivered_files, self.delivered_bytes);
+        self.tell(Written::Delivered { files, bytes })?;
+        self.try_complete()
+    }
+
+    fn try_complete(&mut self) -> Result<(), Stop> {
+        let Some(expected) = self.expected else { return Ok(()) };
+        let waiting = self.pending.len() as u64;
+        if self.settled + waiting < expected || !self.open.is_empty() {
+            return Ok(());
+        }
+        if waiting > 0 {
+            return self.commit();
+        }
+        self.commit_deferred()?;
+        Err(Stop::Complete)
+    }
+
+    /// Makes the links, then the folders, children before their parents.
+    fn commit_deferred(&mut self) -> Result<(), Stop> {
+        for batch in self.deferred.take_batches(MAX_BATCH) {
+            let commits: Vec<_> =
+                batch.iter().map(|(index, entry)| Commit { index: *index, entry }).collect();
+            for ((index, entry), result) in batch.iter().zip(self.dest.commit(&commits)) {
+                if let Err(error) = result {
+                    self.file_failed(*index, entry, error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn end(mut self, stop: Stop) {
+        // The transfer's task may be gone already; then nobody needs to be told.
+        let told = self.told;
+        match stop {
+            Stop::Complete => {
+                let (files, bytes) = (self.delivered_files, self.delivered_bytes);
+                if let Err(error) = self.dest.finish() {
+                    tracing::warn!(%error, "the partial folder of a complete transfer stays");
+                }
+                let _ = told.blocking_send(Written::Complete { files, bytes });
+            }
+            Stop::Abandoned => abandon(&self.dest),
+            Stop::Fault(fault) => {
+                // Files under way are closed first, so that a full disk has room for the clean-up.
+                self.open.clear();
+                abandon(&self.dest);
+                let _ = told.blocking_send(Written::Failed(fault));
+            }
+        }
+    }
+}
+
+fn abandon(dest: &Destination) {
+    if let Err(error) = dest.abandon() {
+        tracing::warn!(%error, "the partial folder of a transfer stays");
+    }
+}

@@ -1,0 +1,426 @@
+//! Sending one transfer: asks the receiver, streams chunks over the session's links within a bounded
+//! window, sends again what a dead link or session lost, and ends when the receiver says that all is
+//! durable.
+//!
+//! One task per transfer ([`run`]); reading and hashing happen on a blocking thread ([`reader`]).
+
+mod flight;
+pub(crate) mod reader;
+mod stream;
+mod survey;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use self::flight::Flight;
+use self::reader::Step;
+use self::survey::Report;
+use super::buffer::Pool;
+use super::outgoing::{Outgoing, closed, flush_one};
+use super::progress::{Cause, Fault, Progress, RateMeter, State};
+use super::proto::{Answer, Message, Preview, Reason, TransferId};
+use super::source::Source;
+use crate::error::chain;
+use crate::peer::{CloseReason, ConnectError, LinkKind, Peers, Session};
+use crate::transfer::{Inbound, Stop};
+use filefleet_server::client::{self as rendezvous, RefuseReason};
+use filefleet_server::protos::certificate::IdentityKey;
+use filefleet_server::protos::name::Name;
+
+/// How long a transfer that has begun looks for a peer that went away. A laptop that changes its
+/// network is back well within it; a person who waits at a terminal should not wait much longer.
+const AWAY_LIMIT: Duration = Duration::from_secs(30);
+/// The pause between two attempts to find a peer again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// The most pages of the manifest that are looked up at once.
+const MAX_PAGES: usize = 2;
+/// How long a goodbye may take before the transfer ends without it.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// What is to be sent, and to whom.
+#[derive(Debug, Clone)]
+pub(crate) struct Order {
+    pub(crate) id: TransferId,
+    pub(crate) to: Name,
+    /// The identity that the name is pinned to.
+    pub(crate) expected: Option<IdentityKey>,
+    pub(crate) sources: Vec<PathBuf>,
+    /// The receiver already has the request (before this program was started again): wait for its
+    /// answer instead of asking.
+    pub(crate) asked: bool,
+}
+
+/// Runs a transfer to its end, which `progress` tells. `mailbox` brings what the peer says about it.
+pub(crate) async fn run(
+    order: Order,
+    peers: Peers,
+    mailbox: mpsc::Receiver<Inbound>,
+    progress: watch::Sender<Progress>,
+    stop: Stop,
+) {
+    let outcome = match Sender::start(order, peers, mailbox, progress.clone(), stop) {
+        Ok(mut sender) => {
+            let outcome = sender.run().await;
+            if let Err(fault) = &outcome {
+                sender.goodbye(fault).await;
+            }
+            outcome
+        }
+        Err(fault) => Err(fault),
+    };
+    progress.send_modify(|progress| match outcome {
+        Ok(()) if progress.failed_files == 0 => progress.state = State::Done,
+        Ok(()) => {
+            progress.state = State::Failed;
+            let text = format!("{} of the files could not be sent", progress.failed_files);
+            progress.fault = Some(Fault::new(Cause::SomeFilesFailed, text));
+        }
+        Err(fault) => {
+            progress.state = fault.state();
+            progress.fault = Some(fault);
+        }
+    });
+}
+
+struct Sender {
+    order: Order,
+    source: Arc<Source>,
+    peers: Peers,
+    mailbox: mpsc::Receiver<Inbound>,
+    progress: watch::Sender<Progress>,
+    stop: Stop,
+    reports: mpsc::Receiver<Report>,
+    preview: Vec<Preview>,
+    pages: JoinSet<Message>,
+    /// The receiver's state of this transfer, once it has accepted.
+    instance: Option<u64>,
+    session: Option<Session>,
+    content: Content,
+}
+
+/// What has been read and is not yet delivered; it outlives sessions.
+struct Content {
+    steps: Option<mpsc::Receiver<Step>>,
+    /// A step that must wait until the blocks of its file's earlier revision are stored.
+    held: Option<Step>,
+    flight: Flight,
+    /// Files that are on their way in blocks: what the receiver must hear again in a new session.
+    open_files: std::collections::BTreeMap<u64, OpenFile>,
+    /// Files that were given up after the receiver had heard of them.
+    failed: Vec<Message>,
+    finish: Option<Message>,
+    outgoing: Outgoing,
+    meter: RateMeter,
+    stored_bytes: u64,
+}
+
+struct OpenFile {
+    start: Message,
+    end: Option<Message>,
+    path: String,
+}
+
+/// How a phase of a transfer went on.
+enum Phase {
+    Complete,
+    /// The session is gone, for this reason.
+    Lost(CloseReason),
+}
+
+impl Sender {
+    fn start(
+        order: Order,
+        peers: Peers,
+        mailbox: mpsc::Receiver<Inbound>,
+        progress: watch::Sender<Progress>,
+        stop: Stop,
+    ) -> Result<Self, Fault> {
+        let source = Source::new(&order.sources)
+            .map_err(|error| Fault::reason(Reason::SourceUnreadable, error.to_string()))?;
+        let source = Arc::new(source);
+        let walk = source.walk();
+        // Two: the first report and the last one.
+        let (send_report, reports) = mpsc::channel(2);
+        tokio::task::spawn_blocking(move || survey::count(walk, send_report));
+        let content = Content {
+            steps: None,
+            held: None,
+            flight: Flight::default(),
+            open_files: std::collections::BTreeMap::new(),
+            failed: Vec::new(),
+            finish: None,
+            outgoing: Outgoing::new(order.id),
+            meter: RateMeter::new(),
+            stored_bytes: 0,
+        };
+        Ok(Self {
+            order,
+            source,
+            peers,
+            mailbox,
+            progress,
+            stop,
+            reports,
+            preview: Vec::new(),
+            pages: JoinSet::new(),
+            instance: None,
+            session: None,
+            content,
+        })
+    }
+
+    async fn run(&mut self) -> Result<(), Fault> {
+        if let Some(report) = self.reports.recv().await {
+            self.preview = report.preview;
+            self.progress.send_modify(|progress| progress.totals = report.totals);
+        }
+        let mut lost_at: Option<Instant> = None;
+        loop {
+            let answered = match self.order.asked {
+                true => self.await_answer_anywhere().await?,
+                false => match self.connect(lost_at).await? {
+                    Some(session) => self.ask(session).await?,
+                    None => continue,
+                },
+            };
+            let Some(session) = answered else { continue };
+            lost_at = None;
+            match self.stream(session).await? {
+                Phase::Complete => return Ok(()),
+                Phase::Lost(reason) => {
+                    tracing::info!(transfer = %self.order.id, ?reason, "session lost");
+                    refuse_to_go_on(&reason)?;
+                    lost_at.get_or_insert_with(Instant::now);
+                    self.show_away();
+                }
+            }
+        }
+    }
+
+    /// A session with the receiver. `None` says that the attempt failed and another is due.
+    async fn connect(&mut self, lost_at: Option<Instant>) -> Result<Option<Session>, Fault> {
+        let name = self.order.to.clone();
+        let found = tokio::select! {
+            biased;
+            fault = self.stop.requested() => return Err(fault),
+            found = self.peers.session(&name, self.order.expected) => found,
+        };
+        let error = match found {
+            Ok(session) => return Ok(Some(session)),
+            Err(error) => error,
+        };
+        let away = lost_at.filter(|at| at.elapsed() < AWAY_LIMIT && self.instance.is_some());
+        if away.is_none() || !is_passing(&error) {
+            return Err(connect_fault(&error));
+        }
+        tokio::select! {
+            biased;
+            fault = self.stop.requested() => Err(fault),
+            () = tokio::time::sleep(RETRY_PAUSE) => Ok(None),
+        }
+    }
+
+    /// Sends the request and waits for the answer; the session in which to stream, or `None` if the
+    /// session ended before there was one.
+    async fn ask(&mut self, session: Session) -> Result<Option<Session>, Fault> {
+        let totals = self.progress.borrow().totals;
+        self.content.outgoing.clear();
+        self.content.outgoing.push(Message::Request { totals, preview: self.preview.clone() });
+        self.session = Some(session.clone());
+        let _guard = session.hold();
+        loop {
+            match self.event().await? {
+                Event::Inbound(inbound) => match self.answer(inbound)? {
+                    Answered::Go(session) => return Ok(Some(session)),
+                    Answered::Waiting => break,
+                    Answered::Nothing => {}
+                },
+                Event::Closed(reason) => {
+                    refuse_to_go_on(&reason)?;
+                    if self.instance.is_none() {
+                        return Err(Fault::new(Cause::Offline, format!("{reason:?}")));
+                    }
+                    return Ok(None);
+                }
+            }
+        }
+        self.order.asked = true;
+        self.await_answer_anywhere().await
+    }
+
+    /// Waits for the answer of a person, in whatever session it comes: a request never times out.
+    async fn await_answer_anywhere(&mut self) -> Result<Option<Session>, Fault> {
+        self.progress.send_modify(|progress| {
+            progress.state = State::Waiting;
+            progress.detail = Some(format!("waiting for {} to accept", self.order.to));
+        });
+        loop {
+            if let Event::Inbound(inbound) = self.event().await?
+                && let Answered::Go(session) = self.answer(inbound)?
+            {
+                self.order.asked = false;
+                return Ok(Some(session));
+            }
+        }
+    }
+
+    /// The next thing that matters while no content flows.
+    async fn event(&mut self) -> Result<Event, Fault> {
+        loop {
+            let session = self.session.clone();
+            let waiting = !self.content.outgoing.is_empty();
+            tokio::select! {
+                biased;
+                fault = self.stop.requested() => return Err(fault),
+                inbound = self.mailbox.recv() => {
+                    return inbound.map(Event::Inbound).ok_or_else(cancelled);
+                }
+                Some(report) = self.reports.recv() => self.counted(&report),
+                Some(page) = self.pages.join_next() => {
+                    self.content.outgoing.push(page.map_err(|error| internal(&error))?);
+                }
+                reason = closed(session.as_ref()) => {
+                    self.session = None;
+                    return Ok(Event::Closed(reason));
+                }
+                () = flush_one(&mut self.content.outgoing, session.as_ref()), if waiting => {}
+            }
+        }
+    }
+
+    /// What a message means while no content flows.
+    fn answer(&mut self, Inbound { session, message }: Inbound) -> Result<Answered, Fault> {
+        self.session = Some(session.clone());
+        match message {
+            Message::Answer(Answer::Accept { instance }) => {
+                if self.instance.is_some_and(|before| before != instance) {
+                    let text = "the receiver's FileFleet was restarted in the middle";
+                    return Err(Fault::from_peer(Reason::Unknown, text));
+                }
+                self.instance = Some(instance);
+                Ok(Answered::Go(session))
+            }
+            Message::Answer(Answer::Waiting) => Ok(Answered::Waiting),
+            Message::Answer(Answer::Decline { reason, text }) | Message::Cancel { reason, text } => {
+                Err(Fault::from_peer(reason, text))
+            }
+            Message::PageQuery { offset, limit } => {
+                self.page(offset, limit);
+                Ok(Answered::Nothing)
+            }
+            _ => Ok(Answered::Nothing),
+        }
+    }
+
+    /// Looks up a page of the manifest on a blocking thread.
+    fn page(&mut self, offset: u64, limit: u16) {
+        // A peer that asks faster than we walk gets fewer answers.
+        if self.pages.len() < MAX_PAGES {
+            let source = Arc::clone(&self.source);
+            self.pages.spawn_blocking(move || survey::page(&source, offset, limit));
+        }
+    }
+
+    fn counted(&mut self, report: &Report) {
+        self.progress.send_modify(|progress| progress.totals = report.totals);
+        self.content.outgoing.push(Message::Totals(report.totals));
+    }
+
+    fn show_away(&self) {
+        self.progress.send_modify(|progress| {
+            progress.state = State::Waiting;
+            progress.rate = 0;
+            progress.link = None;
+            progress.detail = Some(format!("looking for {} again", self.order.to));
+        });
+    }
+
+    fn start_reading(&mut self) {
+        if self.content.steps.is_some() || self.content.finish.is_some() {
+            return;
+        }
+        // Full: the reading thread waits. Four chunks are read ahead of the window.
+        let (send_step, steps) = mpsc::channel(4);
+        let (id, pool) = (self.order.id, Pool::new(flight::WINDOW));
+        let source = Arc::clone(&self.source);
+        tokio::task::spawn_blocking(move || reader::read(id, source, pool, send_step));
+        self.content.steps = Some(steps);
+    }
+
+    /// Tells the receiver that the transfer is over, if it does not know.
+    async fn goodbye(&mut self, fault: &Fault) {
+        let Some(session) = self.session.take().filter(|_| !fault.by_peer) else { return };
+        let Cause::Reason(reason) = fault.cause else { return };
+        self.content.outgoing.clear();
+        self.content.outgoing.push(Message::Cancel { reason, text: fault.text.clone() });
+        // The receiver gives up by itself if this does not reach it.
+        let _ = tokio::time::timeout(GOODBYE, self.content.outgoing.flush(&session)).await;
+    }
+}
+
+/// What happens while no content flows.
+enum Event {
+    Inbound(Inbound),
+    Closed(CloseReason),
+}
+
+enum Answered {
+    Go(Session),
+    Waiting,
+    Nothing,
+}
+
+fn internal(error: &tokio::task::JoinError) -> Fault {
+    Fault::reason(Reason::Other, error.to_string())
+}
+
+fn cancelled() -> Fault {
+    Fault::reason(Reason::Cancelled, "")
+}
+
+/// A session that was closed for good ends the transfer.
+fn refuse_to_go_on(reason: &CloseReason) -> Result<(), Fault> {
+    match reason {
+        CloseReason::GoingAway => Err(Fault::from_peer(Reason::GoingAway, "")),
+        CloseReason::IdentityChanged => Err(Fault::new(Cause::IdentityChanged, "")),
+        _ => Ok(()),
+    }
+}
+
+/// Whether trying again may help.
+fn is_passing(error: &ConnectError) -> bool {
+    let fault = connect_fault(error);
+    matches!(fault.cause, Cause::Offline | Cause::NotRegistered | Cause::ServerUnreachable)
+}
+
+/// What a failed connection means for the transfer.
+pub(crate) fn connect_fault(error: &ConnectError) -> Fault {
+    let cause = match error {
+        ConnectError::IdentityChanged { .. }
+        | ConnectError::Refused(RefuseReason::IdentityChanged)
+        | ConnectError::Failed(CloseReason::IdentityChanged) => Cause::IdentityChanged,
+        ConnectError::Refused(RefuseReason::Blocked)
+        | ConnectError::Failed(CloseReason::Blocked) => {
+            return Fault::from_peer(Reason::NotAllowed, "");
+        }
+        ConnectError::Refused(RefuseReason::Busy) => return Fault::from_peer(Reason::Busy, ""),
+        ConnectError::NotRegistered => Cause::NotRegistered,
+        ConnectError::Server(error) => match **error {
+            rendezvous::Error::UnknownName => Cause::UnknownName,
+            rendezvous::Error::Offline => Cause::Offline,
+            rendezvous::Error::NotRegistered => Cause::NotRegistered,
+            _ => Cause::ServerUnreachable,
+        },
+        _ => Cause::Offline,
+    };
+    Fault::new(cause, chain(error))
+}
+
+/// The kind of link that a view of links says is in use.
+fn link_in_use(session: &Session) -> Option<LinkKind> {
+    session.links().borrow().first().map(|link| link.kind)
+}

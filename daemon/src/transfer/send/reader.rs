@@ -1,0 +1,270 @@
+//! The sender's reading side: walks the sources, reads and hashes them, and lays content out in
+//! chunks, all on one blocking thread that is held back by its bounded channel.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::error::chain;
+use crate::transfer::buffer::{Buffer, Pool};
+use crate::transfer::entry::{Entry, EntryKind};
+use crate::transfer::hash::{self, BLOCK};
+use crate::transfer::proto::{
+    BLOCK_HEADER_LEN, BlockHeader, MAX_PACK_ENTRIES, MAX_PACK_TABLE, PackEntry, PackHeader, Prefix,
+    Reason, StreamKind, TransferId,
+};
+use crate::transfer::source::{Source, SourceFile};
+
+/// How often a file that changes while it is read is read again before it is given up.
+const MAX_REVISIONS: u8 = 3;
+/// Room that one entry may need in a pack's table: two paths' worth and its fixed fields.
+const MAX_ENTRY_LEN: usize = 16 * 1024;
+const BLOCK_LEN: usize = 1 << 20;
+
+/// A chunk's name while it is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum ChunkId {
+    Pack(u64),
+    Block { file: u64, revision: u8, block: u32 },
+}
+
+/// What one stream carries. Cloning shares the bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct Chunk {
+    pub(crate) id: ChunkId,
+    /// Prefix and header.
+    pub(crate) head: Bytes,
+    pub(crate) content: Bytes,
+    /// The chaining value that the receiver must confirm; `None` for packs, whose entries have hashes.
+    pub(crate) cv: Option<[u8; 32]>,
+}
+
+/// What the reading side has for the sending side, in this order.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A file that goes in blocks starts, or starts again.
+    Start { file: u64, revision: u8, entry: Entry },
+    Chunk(Chunk),
+    /// The file is whole and its source did not change.
+    End { file: u64, revision: u8, root: [u8; 32] },
+    /// One file is given up; `file` is `None` where the receiver has not heard of it.
+    Failed { file: Option<u64>, path: String, reason: Reason, text: String },
+    /// All has been read; so many entries were sent.
+    Finish { entries: u64 },
+}
+
+/// The other side of the channel is gone: the transfer is over.
+#[derive(Debug)]
+struct Stopped;
+
+/// Reads everything that `source` holds. Returns when all is read or the channel is closed.
+pub(crate) fn read(transfer: TransferId, source: Arc<Source>, pool: Pool, steps: mpsc::Sender<Step>) {
+    let mut reader = Reader { transfer, source, pool, steps, next_index: 0, next_pack: 0, pack: None };
+    // A closed channel only says that nobody wants the rest.
+    let _ = reader.run();
+}
+
+struct Reader {
+    transfer: TransferId,
+    source: Arc<Source>,
+    pool: Pool,
+    steps: mpsc::Sender<Step>,
+    next_index: u64,
+    next_pack: u64,
+    pack: Option<Pack>,
+}
+
+/// A pack that is being filled.
+struct Pack {
+    count: u16,
+    table: Vec<u8>,
+    content: Buffer,
+    len: usize,
+}
+
+impl Reader {
+    fn run(&mut self) -> Result<(), Stopped> {
+        for item in self.source.walk() {
+            match item {
+                Ok(entry) => match entry.kind {
+                    EntryKind::File { size } if size > BLOCK => self.large(entry)?,
+                    EntryKind::File { .. } => self.small(entry)?,
+                    EntryKind::Directory | EntryKind::Symlink { .. } => {
+                        self.add(entry, [0; 32], 0)?;
+                    }
+                },
+                Err(skipped) => {
+                    let path = skipped.file_path.to_string_lossy().into_owned();
+                    let text = chain(&skipped.reason);
+                    self.failed(None, path, Reason::SourceUnreadable, text)?;
+                }
+            }
+        }
+        self.flush()?;
+        self.step(Step::Finish { entries: self.next_index })
+    }
+
+    fn step(&self, step: Step) -> Result<(), Stopped> {
+        self.steps.blocking_send(step).map_err(|_| Stopped)
+    }
+
+    fn failed(
+        &self,
+        file: Option<u64>,
+        path: String,
+        reason: Reason,
+        text: String,
+    ) -> Result<(), Stopped> {
+        self.step(Step::Failed { file, path, reason, text })
+    }
+
+    /// A file that fits a pack: read whole, between two looks at its metadata.
+    fn small(&mut self, mut entry: Entry) -> Result<(), Stopped> {
+        for _ in 0..=MAX_REVISIONS {
+            let source = match self.source.open(&entry.path) {
+                Ok(source) => source,
+                Err(error) => {
+                    let path = entry.path.to_string();
+                    return self.failed(None, path, Reason::SourceUnreadable, chain(&error));
+                }
+            };
+            entry = describe(entry, &source);
+            let EntryKind::File { size } = entry.kind else { break };
+            let Some(len) = usize::try_from(size).ok().filter(|len| *len <= BLOCK_LEN) else {
+                return self.large(entry);
+            };
+            let pack = self.room(len)?;
+            let content = &mut pack.content.as_mut()[pack.len..pack.len + len];
+            let whole = source.read_block(0, content).is_ok_and(|read| read == len);
+            if whole && source.change().is_none() {
+                let hash = *blake3::hash(content).as_bytes();
+                return self.add(entry, hash, len);
+            }
+        }
+        let text = "it kept changing while it was read".to_owned();
+        self.failed(None, entry.path.to_string(), Reason::SourceChanged, text)
+    }
+
+    /// A pack with room for one more entry and `len` more bytes of content.
+    fn room(&mut self, len: usize) -> Result<&mut Pack, Stopped> {
+        let full = self.pack.as_ref().is_some_and(|pack| {
+            pack.len + len > BLOCK_LEN
+                || pack.count == MAX_PACK_ENTRIES
+                || pack.table.len() + MAX_ENTRY_LEN > MAX_PACK_TABLE as usize
+        });
+        if full {
+            self.flush()?;
+        }
+        let pool = &self.pool;
+        Ok(self.pack.get_or_insert_with(|| Pack {
+            count: 0,
+            table: Vec::new(),
+            content: pool.take(BLOCK_LEN),
+            len: 0,
+        }))
+    }
+
+    /// Adds an entry whose `len` bytes of content, if any, already lie in the pack.
+    fn add(&mut self, entry: Entry, hash: [u8; 32], len: usize) -> Result<(), Stopped> {
+        let index = self.next_index;
+        self.next_index += 1;
+        let pack = self.room(len)?;
+        PackEntry { index, entry, hash }.put(&mut pack.table);
+        pack.count += 1;
+        pack.len += len;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Stopped> {
+        let Some(mut pack) = self.pack.take() else { return Ok(()) };
+        let number = self.next_pack;
+        self.next_pack += 1;
+        pack.content.truncate(pack.len);
+        let header = PackHeader::encode_table(number, pack.count, &pack.table);
+        let head = self.head(StreamKind::Pack, &header);
+        let content = pack.content.freeze();
+        self.step(Step::Chunk(Chunk { id: ChunkId::Pack(number), head, content, cv: None }))
+    }
+
+    fn head(&self, kind: StreamKind, header: &[u8]) -> Bytes {
+        let header_len = u32::try_from(header.len()).expect("tables are bounded");
+        let prefix = Prefix { kind, transfer: self.transfer, header_len }.encode();
+        [prefix.as_slice(), header].concat().into()
+    }
+
+    /// A file that goes in blocks; read again, and only what changed sent again, when its source
+    /// changes meanwhile.
+    fn large(&mut self, mut entry: Entry) -> Result<(), Stopped> {
+        let file = self.next_index;
+        self.next_index += 1;
+        let mut cvs = Vec::new();
+        for revision in 0..=MAX_REVISIONS {
+            let source = match self.source.open(&entry.path) {
+                Ok(source) => source,
+                Err(error) => {
+                    let path = entry.path.to_string();
+                    let known = (revision > 0).then_some(file);
+                    self.next_index -= u64::from(known.is_none());
+                    return self.failed(known, path, Reason::SourceUnreadable, chain(&error));
+                }
+            };
+            entry = describe(entry, &source);
+            let EntryKind::File { size } = entry.kind else { break };
+            self.step(Step::Start { file, revision, entry: entry.clone() })?;
+            if self.blocks(&source, file, revision, size, &mut cvs)? && source.change().is_none() {
+                let root = hash::root(size, &cvs).expect("every block was read");
+                return self.step(Step::End { file, revision, root });
+            }
+        }
+        let text = "it kept changing while it was sent".to_owned();
+        self.failed(Some(file), entry.path.to_string(), Reason::SourceChanged, text)
+    }
+
+    /// Sends the blocks that differ from `cvs`; false if the file turned out shorter than `size`.
+    fn blocks(
+        &self,
+        source: &SourceFile,
+        file: u64,
+        revision: u8,
+        size: u64,
+        cvs: &mut Vec<[u8; 32]>,
+    ) -> Result<bool, Stopped> {
+        let mut offset = 0;
+        let mut block = 0_u32;
+        cvs.truncate(usize::try_from(size.div_ceil(BLOCK)).unwrap_or(usize::MAX));
+        while offset < size {
+            let len = usize::try_from((size - offset).min(BLOCK)).expect("a block fits memory");
+            let mut buffer = self.pool.take(len);
+            if !source.read_block(offset, buffer.as_mut()).is_ok_and(|read| read == len) {
+                return Ok(false);
+            }
+            let cv = hash::block_cv(size, block.into(), buffer.as_ref());
+            let cv = cv.expect("the block was read whole");
+            if cvs.get(block as usize) != Some(&cv) {
+                let len = u32::try_from(len).expect("a block is at most 1 MiB");
+                self.block(BlockHeader { file, revision, block, len, cv }, buffer.freeze())?;
+                match cvs.get_mut(block as usize) {
+                    Some(known) => *known = cv,
+                    None => cvs.push(cv),
+                }
+            }
+            offset += len as u64;
+            block += 1;
+        }
+        Ok(true)
+    }
+
+    fn block(&self, header: BlockHeader, content: Bytes) -> Result<(), Stopped> {
+        let encoded = header.encode();
+        debug_assert_eq!(encoded.len(), BLOCK_HEADER_LEN as usize);
+        let id = ChunkId::Block { file: header.file, revision: header.revision, block: header.block };
+        let head = self.head(StreamKind::Block, &encoded);
+        self.step(Step::Chunk(Chunk { id, head, content, cv: Some(header.cv) }))
+    }
+}
+
+/// The entry as the opened file says that it is now.
+fn describe(entry: Entry, source: &SourceFile) -> Entry {
+    Entry { kind: EntryKind::File { size: source.size() }, mtime: source.mtime(), ..entry }
+}

@@ -1,0 +1,261 @@
+//! The streaming phase of a transfer: chunks from the reading thread go out over the session's links
+//! within the window, and what the receiver says about them comes back.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
+
+use super::reader::{Chunk, ChunkId, Step};
+use super::{OpenFile, Phase, Sender, cancelled, internal, link_in_use};
+
+use crate::peer::{LinkId, LinkKind, Session, SessionClosed};
+use crate::transfer::Inbound;
+use crate::transfer::outgoing::{closed, flush_one};
+use crate::transfer::progress::{Fault, State};
+use crate::transfer::proto::{Ack, Answer, Message, Reason};
+
+/// How often progress is told while content flows.
+const PROGRESS_STEP: Duration = Duration::from_millis(100);
+
+/// A chunk's handing over to a link: which one took it, if any did.
+type Handed = (ChunkId, Result<(LinkId, LinkKind), SendError>);
+
+/// Why a chunk was not handed over.
+#[derive(Debug)]
+enum SendError {
+    /// The session is closed.
+    Session,
+    /// The link died underneath.
+    Link,
+}
+
+impl Sender {
+    /// Streams until the transfer is complete or the session is gone.
+    pub(super) async fn stream(&mut self, session: Session) -> Result<Phase, Fault> {
+        let _guard = session.hold();
+        session.allow_direct();
+        self.session = Some(session.clone());
+        self.resume_in_session();
+        self.start_reading();
+        self.progress.send_modify(|progress| {
+            progress.state = State::Active;
+            progress.detail = None;
+        });
+        let mut handing: JoinSet<Handed> = JoinSet::new();
+        let mut links = session.links();
+        let mut tick = tokio::time::interval(PROGRESS_STEP);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            while let Some(chunk) = self.content.flight.next_ready() {
+                handing.spawn(hand_over(session.clone(), chunk));
+            }
+            let room = self.content.flight.has_room() && self.content.held.is_none();
+            let waiting = !self.content.outgoing.is_empty();
+            tokio::select! {
+                biased;
+                fault = self.stop.requested() => return Err(fault),
+                Some(handed) = handing.join_next() => {
+                    self.handed(&session, handed.map_err(|error| internal(&error))?);
+                }
+                inbound = self.mailbox.recv() => {
+                    if self.inbound(inbound.ok_or_else(cancelled)?)? {
+                        return Ok(Phase::Complete);
+                    }
+                }
+                Ok(()) = links.changed() => {
+                    let live: Vec<_> = links.borrow_and_update().iter().map(|link| link.id).collect();
+                    self.content.flight.keep_links(|id| live.contains(&id));
+                }
+                reason = closed(Some(&session)) => return Ok(Phase::Lost(reason)),
+                () = flush_one(&mut self.content.outgoing, Some(&session)), if waiting => {}
+                Some(page) = self.pages.join_next() => {
+                    self.content.outgoing.push(page.map_err(|error| internal(&error))?);
+                }
+                Some(report) = self.reports.recv() => self.counted(&report),
+                step = next_step(&mut self.content.steps), if room => self.step(step),
+                _ = tick.tick() => self.show(&session),
+            }
+        }
+    }
+
+    /// Says again, in a new session, what the receiver may not have heard in the last one.
+    fn resume_in_session(&mut self) {
+        let content = &mut self.content;
+        content.outgoing.clear();
+        for open in content.open_files.values() {
+            content.outgoing.push(open.start.clone());
+        }
+        content.flight.restart();
+        let ends = content.open_files.values().filter_map(|open| open.end.as_ref());
+        let rest = ends.chain(&content.failed).chain(&content.finish).cloned();
+        rest.for_each(|message| content.outgoing.push(message));
+    }
+
+    fn step(&mut self, step: Option<Step>) {
+        let Some(step) = step else {
+            self.content.steps = None;
+            return;
+        };
+        match step {
+            Step::Chunk(chunk) => self.content.flight.add(chunk),
+            Step::Start { file, revision, .. } if revision > 0 && self.content.flight.holds_file(file) => {
+                self.content.held = Some(step);
+            }
+            Step::Start { file, revision, entry } => {
+                let path = entry.path.to_string();
+                let start = Message::Start { file, revision, entry };
+                self.content.outgoing.push(start.clone());
+                self.content.open_files.insert(file, OpenFile { start, end: None, path });
+            }
+            Step::End { file, revision, root } => {
+                let end = Message::End { file, revision, root };
+                self.content.outgoing.push(end.clone());
+                if let Some(open) = self.content.open_files.get_mut(&file) {
+                    open.end = Some(end);
+                }
+            }
+            Step::Failed { file, path, reason, text } => self.file_failed(file, path, reason, text),
+            Step::Finish { entries } => {
+                let finish = Message::Finish { entries };
+                self.content.outgoing.push(finish.clone());
+                self.content.finish = Some(finish);
+            }
+        }
+    }
+
+    fn file_failed(&mut self, file: Option<u64>, path: String, reason: Reason, text: String) {
+        if let Some(file) = file {
+            self.content.open_files.remove(&file);
+            self.content.flight.forget_file(file);
+            let failed = Message::FileFailed { file, reason, text: text.clone() };
+            self.content.outgoing.push(failed.clone());
+            self.content.failed.push(failed);
+        }
+        self.progress.send_modify(|progress| progress.file_failed(path, reason, text));
+    }
+
+    /// Handles a message of the receiver; true when the transfer is complete.
+    fn inbound(&mut self, Inbound { session, message }: Inbound) -> Result<bool, Fault> {
+        match message {
+            Message::Acked(acks) => acks.into_iter().for_each(|ack| self.acked(ack)),
+            Message::Delivered { files, .. } => {
+                self.progress.send_if_modified(|progress| {
+                    progress.files_done = progress.files_done.max(files);
+                    false
+                });
+            }
+            Message::FileFailed { file, reason, text } => {
+                let open = self.content.open_files.remove(&file);
+                let path = open.map_or_else(|| format!("file {file}"), |open| open.path);
+                self.content.flight.forget_file(file);
+                self.progress.send_modify(|progress| progress.file_failed(path, reason, text));
+            }
+            Message::Complete { files, bytes } => {
+                self.show(&session);
+                self.progress.send_modify(|progress| {
+                    progress.files_done = files;
+                    progress.bytes_done = bytes;
+                });
+                return Ok(true);
+            }
+            Message::Cancel { reason, text } | Message::Answer(Answer::Decline { reason, text }) => {
+                return Err(Fault::from_peer(reason, text));
+            }
+            Message::PageQuery { offset, limit } => self.page(offset, limit),
+            _ => {}
+        }
+        Ok(false)
+    }
+
+    fn acked(&mut self, ack: Ack) {
+        let stored = match ack {
+            Ack::Pack { number } => self.content.flight.stored(ChunkId::Pack(number), None),
+            Ack::Block { file, revision, block, cv } => {
+                self.content.flight.stored(ChunkId::Block { file, revision, block }, Some(cv))
+            }
+            Ack::File { file, revision } => {
+                let ended = |open: &OpenFile| matches!(open.end, Some(Message::End { revision: r, .. }) if r == revision);
+                if self.content.open_files.get(&file).is_some_and(ended) {
+                    self.content.open_files.remove(&file);
+                }
+                None
+            }
+        };
+        if let Some((bytes, kind)) = stored {
+            self.content.stored_bytes += bytes;
+            let total = self.content.stored_bytes;
+            self.progress.send_if_modified(|progress| {
+                progress.bytes_done = total;
+                if let Some(kind) = kind {
+                    progress.links.add(kind, bytes);
+                }
+                false
+            });
+        }
+        self.release_held();
+    }
+
+    /// Goes on with a file's next revision once nothing of the earlier one is on its way.
+    fn release_held(&mut self) {
+        let free = |step: &Step| match step {
+            Step::Start { file, .. } => !self.content.flight.holds_file(*file),
+            _ => true,
+        };
+        if self.content.held.as_ref().is_some_and(free) {
+            let step = self.content.held.take();
+            self.step(step);
+        }
+    }
+
+    fn handed(&mut self, session: &Session, (id, result): Handed) {
+        match result {
+            Ok((link, kind)) => {
+                self.content.flight.leased(id, link, kind);
+                // It may have died between taking the chunk and this.
+                if !session.links().borrow().iter().any(|live| live.id == link) {
+                    self.content.flight.again(id);
+                }
+            }
+            Err(SendError::Link) => self.content.flight.again(id),
+            // The session's end is seen by the loop.
+            Err(SendError::Session) => {}
+        }
+    }
+
+    /// Tells how the transfer is doing.
+    fn show(&mut self, session: &Session) {
+        let now = Instant::now();
+        let rate = self.content.meter.sample(now, self.content.stored_bytes);
+        let active = self.content.meter.elapsed(now);
+        self.progress.send_modify(|progress| {
+            progress.rate = rate;
+            progress.active = active;
+            progress.link = link_in_use(session);
+        });
+    }
+}
+
+/// The next step of the reading thread; without one, never.
+async fn next_step(steps: &mut Option<tokio::sync::mpsc::Receiver<Step>>) -> Option<Step> {
+    match steps {
+        Some(steps) => steps.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Hands a chunk to the best link, on a stream of its own.
+async fn hand_over(session: Session, chunk: Chunk) -> Handed {
+    let id = chunk.id;
+    let (link, kind, mut stream) = match session.open_stream().await {
+        Ok(opened) => opened,
+        Err(SessionClosed { .. }) => return (id, Err(SendError::Session)),
+    };
+    let mut parts = [chunk.head, chunk.content];
+    let written = stream.write_all_chunks(&mut parts).await;
+    let result = match written.is_ok() && stream.finish().is_ok() {
+        true => Ok((link, kind)),
+        false => Err(SendError::Link),
+    };
+    (id, result)
+}

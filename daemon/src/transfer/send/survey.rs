@@ -1,0 +1,90 @@
+//! Counts what is going to be sent, beside the sending: the request says "at least" until this is
+//! through. It also answers the receiver's questions for pages of the manifest.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use crate::transfer::entry::{Entry, EntryKind};
+use crate::transfer::proto::{
+    MAX_PREVIEW, MAX_PREVIEW_BYTES, Message, Preview, PreviewKind, Totals,
+};
+use crate::transfer::source::{Source, Walk};
+
+/// How long a request is held back for the count to end: too short for a person to notice.
+const FIRST_REPORT: Duration = Duration::from_millis(30);
+
+/// What the count found so far.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) totals: Totals,
+    /// The first entries; empty in all reports but the first.
+    pub(crate) preview: Vec<Preview>,
+}
+
+/// Counts what `walk` finds: one report after [`FIRST_REPORT`] or at the end, and the exact totals at
+/// the end. Runs on a blocking thread; ends early when nobody listens.
+pub(crate) fn count(walk: Walk, reports: mpsc::Sender<Report>) {
+    let started = Instant::now();
+    let mut totals = Totals::default();
+    let mut preview = Previews::default();
+    let mut reported = false;
+    for item in walk {
+        if let Ok(entry) = item {
+            if let EntryKind::File { size } = entry.kind {
+                totals.files += 1;
+                totals.bytes = totals.bytes.saturating_add(size);
+            }
+            preview.offer(entry);
+        }
+        if !reported && started.elapsed() > FIRST_REPORT {
+            reported = true;
+            let report = Report { totals, preview: std::mem::take(&mut preview).entries };
+            if reports.blocking_send(report).is_err() {
+                return;
+            }
+        }
+    }
+    totals.exact = true;
+    // Nobody may be listening any more; then the count does not matter.
+    let _ = reports.blocking_send(Report { totals, preview: preview.entries });
+}
+
+/// One page of the manifest, found by walking again: pages are asked for by people, rarely.
+pub(crate) fn page(source: &Source, offset: u64, limit: u16) -> Message {
+    let mut page = Previews::default();
+    let mut last = true;
+    let skip = usize::try_from(offset).unwrap_or(usize::MAX);
+    for entry in source.walk().filter_map(Result::ok).skip(skip) {
+        if page.entries.len() >= usize::from(limit) || !page.offer(entry) {
+            last = false;
+            break;
+        }
+    }
+    Message::Page { offset, last, entries: page.entries }
+}
+
+/// Previews within the bounds of one message.
+#[derive(Default)]
+struct Previews {
+    entries: Vec<Preview>,
+    bytes: usize,
+}
+
+impl Previews {
+    /// Adds an entry; false when there is no room for it.
+    fn offer(&mut self, entry: Entry) -> bool {
+        let (kind, size) = match entry.kind {
+            EntryKind::File { size } => (PreviewKind::File, size),
+            EntryKind::Directory => (PreviewKind::Directory, 0),
+            EntryKind::Symlink { .. } => (PreviewKind::Symlink, 0),
+        };
+        let bytes = self.bytes + entry.path.as_bytes().len() + 11;
+        if self.entries.len() >= usize::from(MAX_PREVIEW) || bytes > MAX_PREVIEW_BYTES {
+            return false;
+        }
+        self.bytes = bytes;
+        self.entries.push(Preview { path: entry.path, kind, size });
+        true
+    }
+}

@@ -1,0 +1,158 @@
+//! The walk over what is sent: one open folder per level, one entry at a time.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Root;
+use crate::transfer::entry::{Entry, EntryKind, PathError, RelPath};
+use crate::transfer::folder::{Folder, Kind, Listing, to_path};
+
+/// The entries of a [`Source`](super::Source), in the order in which they are found.
+///
+/// Something that cannot be sent is an `Err` and the walk goes on. Memory is bounded by the depth
+/// of the folders, not their size.
+#[derive(Debug)]
+pub struct Walk {
+    roots: Arc<[Root]>,
+    next_root: usize,
+    /// The folders on the way down to where the walk is.
+    levels: Vec<Level>,
+}
+
+#[derive(Debug)]
+struct Level {
+    path: RelPath,
+    folder: Arc<Folder>,
+    names: Listing,
+}
+
+/// Something that is not sent.
+#[derive(Debug)]
+pub struct Skipped {
+    /// Where it lies.
+    pub file_path: PathBuf,
+    /// Why it is not sent.
+    pub reason: SkipReason,
+}
+
+/// Why something is not sent.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SkipReason {
+    /// A socket, pipe or device.
+    #[error("not a file, folder or symbolic link")]
+    Special,
+    /// It lies too deep, or its path or name is too long or cannot be sent.
+    #[error(transparent)]
+    Path(#[from] PathError),
+    /// It cannot be read.
+    #[error("cannot be read")]
+    Unreadable(#[source] io::Error),
+}
+
+impl Walk {
+    pub(super) fn new(roots: Arc<[Root]>) -> Self {
+        Self {
+            roots,
+            next_root: 0,
+            levels: Vec::new(),
+        }
+    }
+
+    /// The next of the things that the user named.
+    fn step_to_root(&mut self) -> Option<Result<Entry, Skipped>> {
+        let roots = Arc::clone(&self.roots);
+        let root = roots.get(self.next_root)?;
+        self.next_root += 1;
+        let visited = Folder::open(&root.parent)
+            .map_err(SkipReason::Unreadable)
+            .and_then(|parent| self.visit(&parent, root.top.clone()));
+        Some(visited.map_err(|reason| self.skipped(&root.top, None, reason)))
+    }
+
+    /// The next entry of the deepest open folder; `None` if it has no more.
+    fn step_in_folder(&mut self) -> Option<Result<Entry, Skipped>> {
+        let level = self.levels.last_mut()?;
+        let name = match level.names.next_name()? {
+            Ok(name) => name,
+            Err(error) => {
+                let level = self.levels.pop()?;
+                return Some(Err(self.skipped(
+                    &level.path,
+                    None,
+                    SkipReason::Unreadable(error),
+                )));
+            }
+        };
+        let folder = Arc::clone(&level.folder);
+        let parent = level.path.clone();
+        let visited = match parent.join(&name) {
+            Ok(path) => self.visit(&folder, path),
+            Err(error) => Err(error.into()),
+        };
+        Some(visited.map_err(|reason| self.skipped(&parent, Some(&name), reason)))
+    }
+
+    /// Looks at what lies at `path`, in the folder `parent`. A folder is opened, to go on there.
+    fn visit(&mut self, parent: &Folder, path: RelPath) -> Result<Entry, SkipReason> {
+        let name = path.name();
+        let stat = parent.stat(name)?;
+        let kind = match stat.kind {
+            Kind::Special => return Err(SkipReason::Special),
+            Kind::Symlink => EntryKind::Symlink {
+                target: parent.read_symlink(name)?,
+            },
+            Kind::File => {
+                parent.check_readable(name)?;
+                EntryKind::File { size: stat.size }
+            }
+            Kind::Folder => {
+                let folder = Arc::new(parent.open_folder(name)?);
+                let names = folder.list()?;
+                self.levels.push(Level {
+                    path: path.clone(),
+                    folder,
+                    names,
+                });
+                EntryKind::Directory
+            }
+        };
+        Ok(Entry {
+            path,
+            kind,
+            mode: stat.mode,
+            mtime: stat.mtime,
+        })
+    }
+
+    fn skipped(&self, path: &RelPath, name: Option<&[u8]>, reason: SkipReason) -> Skipped {
+        let root = self
+            .next_root
+            .checked_sub(1)
+            .and_then(|index| self.roots.get(index));
+        let folder = root.map(|root| root.locate(path)).unwrap_or_default();
+        let file_path = name.map_or_else(|| folder.clone(), |name| folder.join(to_path(name)));
+        Skipped { file_path, reason }
+    }
+}
+
+impl Iterator for Walk {
+    type Item = Result<Entry, Skipped>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.levels.is_empty() {
+            if let Some(found) = self.step_in_folder() {
+                return Some(found);
+            }
+            self.levels.pop();
+        }
+        self.step_to_root()
+    }
+}
+
+impl From<io::Error> for SkipReason {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error)
+    }
+}

@@ -1,0 +1,249 @@
+//! The actor behind [`Client`](super::Client): disconnected or registered, in turn.
+
+use std::{
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{sleep, sleep_until},
+};
+use tracing::{debug, info};
+
+use super::{
+    Command, Config, Error, Event, State,
+    backoff::Backoff,
+    connection::{Connector, Registration},
+    live::Live,
+};
+use crate::protos::certificate::IdentityKey;
+
+/// How long an attempt to register may take, first and at most. The first is short because it is
+/// often made while the server is just coming back.
+const ATTEMPT_TIMEOUT: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(10));
+/// Beacons within this time count once: anybody can send them.
+const BEACON_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(super) struct Actor {
+    connector: Connector,
+    inbox: Inbox,
+    events: mpsc::Sender<Event>,
+}
+
+/// What commands change, whether there is a connection or not.
+pub(super) struct Inbox {
+    commands: mpsc::Receiver<Command>,
+    state: watch::Sender<State>,
+    pub(super) contacts: Vec<IdentityKey>,
+    last_beacon: Option<Instant>,
+}
+
+/// Why the actor ends: it was told to, or no handle is left.
+pub(super) struct Stop(pub(super) Option<oneshot::Sender<()>>);
+
+/// What the actor does about a command while there is no connection.
+enum Idle {
+    Wait,
+    TryNow,
+    Stop(Stop),
+}
+
+impl Actor {
+    pub(super) fn new(
+        endpoint: quinn::Endpoint,
+        config: Config,
+        commands: mpsc::Receiver<Command>,
+        events: mpsc::Sender<Event>,
+        state: watch::Sender<State>,
+    ) -> Self {
+        let connector = Connector::new(endpoint, config);
+        let inbox = Inbox {
+            commands,
+            state,
+            contacts: Vec::new(),
+            last_beacon: None,
+        };
+        Self {
+            connector,
+            inbox,
+            events,
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        let Stop(done) = loop {
+            let registration = match self.establish().await {
+                ControlFlow::Continue(registration) => registration,
+                ControlFlow::Break(stop) => break stop,
+            };
+            if let ControlFlow::Break(stop) = self.serve(registration).await {
+                break stop;
+            }
+        };
+        self.publish(|state| state.registered = false);
+        if let Some(done) = done {
+            // Whoever waited for it may have given up.
+            let _ = done.send(());
+        }
+    }
+
+    /// Tries until there is a registration, or the actor is to end.
+    async fn establish(&mut self) -> ControlFlow<Stop, Registration> {
+        let mut backoff = Backoff::new(Instant::now());
+        let mut limit = ATTEMPT_TIMEOUT.0;
+        // After a reset the server is there and expects us; after its shutdown or a replacement
+        // by another device there is reason to wait.
+        let mut delay = match &self.inbox.state.borrow().last_error {
+            Some(error @ Error::Replaced) => backoff.after(error, Instant::now()),
+            _ => Duration::ZERO,
+        };
+        loop {
+            let attempt = async {
+                sleep(delay).await;
+                self.connector.register(limit).await
+            };
+            let Some(result) = self.inbox.attend(attempt).await? else {
+                delay = Duration::ZERO;
+                continue;
+            };
+            match result {
+                Ok(registration) => return ControlFlow::Continue(registration),
+                Err(error) => {
+                    debug!(%error, "registration failed");
+                    delay = backoff.after(&error, Instant::now());
+                    limit = ATTEMPT_TIMEOUT.1.min(limit * 2);
+                    self.publish(|state| state.last_error = Some(error));
+                }
+            }
+        }
+    }
+
+    /// Serves until the connection breaks, or the actor is to end.
+    async fn serve(&mut self, registration: Registration) -> ControlFlow<Stop> {
+        self.publish(|state| {
+            *state = State {
+                registered: true,
+                server_addr: Some(registration.server_addr),
+                relay_addr: Some(registration.relay_addr),
+                observed: Some(registration.observed),
+                last_error: None,
+            }
+        });
+        info!(server = %registration.server_addr, "registered");
+        let mut live = Live::new(registration);
+        let flow = self.serve_live(&mut live).await;
+        let error = match &flow {
+            ControlFlow::Continue(error) => error.clone(),
+            ControlFlow::Break(_) => Error::ShutDown,
+        };
+        info!(%error, "no longer registered");
+        self.publish(|state| {
+            state.registered = false;
+            state.last_error = Some(error);
+        });
+        // Only now do waiting requests see that their connection is lost: they look at the state.
+        drop(live);
+        match flow {
+            ControlFlow::Continue(_) => ControlFlow::Continue(()),
+            ControlFlow::Break(stop) => ControlFlow::Break(stop),
+        }
+    }
+
+    async fn serve_live(&mut self, live: &mut Live) -> ControlFlow<Stop, Error> {
+        if let Err(error) = live.send_contacts(&self.inbox.contacts).await {
+            return ControlFlow::Continue(error);
+        }
+        loop {
+            let ping_deadline = live.ping_deadline.unwrap_or_else(Instant::now);
+            let result = tokio::select! {
+                biased;
+                command = self.inbox.commands.recv() => live.command(command, &mut self.inbox).await?,
+                permit = self.events.reserve(), if live.event.is_some() => {
+                    // Without a receiver, events are of no interest to anybody.
+                    if let (Ok(permit), Some(event)) = (permit, live.event.take()) {
+                        permit.send(event);
+                    }
+                    Ok(())
+                }
+                frame = live.registration.reader.next(), if live.event.is_none() => match frame {
+                    Ok(Some(frame)) => live.frame(frame),
+                    Ok(None) | Err(_) => Err(live.registration.end()),
+                },
+                () = sleep_until(ping_deadline.into()), if live.ping_deadline.is_some() => {
+                    Err(Error::ConnectionLost)
+                }
+            };
+            if let Err(error) = result {
+                return ControlFlow::Continue(error);
+            }
+        }
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut State)) {
+        self.inbox.state.send_modify(change);
+        // The state is there to be read; the event only says that it changed.
+        let _ = self.events.try_send(Event::StateChanged);
+    }
+}
+
+impl Inbox {
+    /// Runs an attempt to register; `None` if a beacon asks for another one at once.
+    async fn attend<T>(
+        &mut self,
+        attempt: impl Future<Output = T>,
+    ) -> ControlFlow<Stop, Option<T>> {
+        tokio::pin!(attempt);
+        loop {
+            tokio::select! {
+                biased;
+                command = self.commands.recv() => match self.command_while_idle(command) {
+                    Idle::Wait => {}
+                    Idle::TryNow => return ControlFlow::Continue(None),
+                    Idle::Stop(stop) => return ControlFlow::Break(stop),
+                },
+                result = &mut attempt => return ControlFlow::Continue(Some(result)),
+            }
+        }
+    }
+
+    fn command_while_idle(&mut self, command: Option<Command>) -> Idle {
+        match command {
+            // Dropped, the reply says that the connection was lost, and the handle waits for the
+            // next one.
+            Some(Command::Request { .. }) => Idle::Wait,
+            Some(Command::Refuse { reply, .. }) => {
+                // The call went with the connection.
+                let _ = reply.send(Err(Error::ConnectionLost));
+                Idle::Wait
+            }
+            Some(Command::Contacts(contacts)) => {
+                self.contacts = contacts;
+                Idle::Wait
+            }
+            Some(Command::CheckAlive) if self.heed_beacon() => Idle::TryNow,
+            Some(Command::CheckAlive) => Idle::Wait,
+            Some(Command::Shutdown { done }) => Idle::Stop(Stop(Some(done))),
+            None => Idle::Stop(Stop(None)),
+        }
+    }
+
+    /// Whether the server refuses this client for a reason that a restart does not change.
+    fn is_refused(&self) -> bool {
+        let state = self.state.borrow();
+        state.last_error.as_ref().is_some_and(Error::is_lasting)
+    }
+
+    /// Whether to act on a beacon.
+    pub(super) fn heed_beacon(&mut self) -> bool {
+        let now = Instant::now();
+        let heed = self
+            .last_beacon
+            .is_none_or(|last| now - last >= BEACON_INTERVAL)
+            && !self.is_refused();
+        if heed {
+            self.last_beacon = Some(now);
+        }
+        heed
+    }
+}
