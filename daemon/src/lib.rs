@@ -1,4 +1,5 @@
 //! The FileFleet daemon.
 
+pub mod connect;
 pub mod peer;
 pub mod transport;
