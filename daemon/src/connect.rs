@@ -5,9 +5,9 @@
 //! of them ([`checks::Checks`]); whatever answers is a path. Nothing is nominated: a QUIC
 //! connection over a path is the nomination.
 //!
-//! Only `driver` touches sockets and the clock; it knows nothing of sessions or messages.
+//! Only [`driver`] touches sockets and the clock; it knows nothing of sessions or messages.
 
 pub mod candidate;
 pub mod checks;
-
+pub mod driver;
 pub mod offer;
