@@ -32,6 +32,9 @@ pub enum ClientError {
     /// The daemon ended the connection.
     #[error("filefleetd ended the connection")]
     ClosedByDaemon,
+    /// The call does not fit into one message, and was not sent.
+    #[error("this is too much for one request")]
+    TooLong,
     /// The connection failed.
     #[error("the connection to filefleetd failed")]
     Io(#[source] io::Error),
@@ -68,15 +71,14 @@ impl Client {
     /// Connects to the daemon of `home`, whatever version it speaks: enough to learn its process
     /// id and to shut it down.
     pub async fn connect_any(home: &Home) -> Result<Self, ClientError> {
+        Self::connect_within(home, HELLO_DEADLINE).await
+    }
+
+    async fn connect_within(home: &Home, deadline: Duration) -> Result<Self, ClientError> {
         let (read, write) = tokio::io::split(socket::connect(home).await?);
         let mut lines = LineReader::new(read, frame::MAX_MESSAGE);
-        match tokio::time::timeout(HELLO_DEADLINE, next_message(&mut lines)).await {
-            Ok(Ok(Message::Hello(hello))) => Ok(Self {
-                lines,
-                stream: write,
-                hello,
-                last_id: 0,
-            }),
+        match tokio::time::timeout(deadline, next_message(&mut lines)).await {
+            Ok(Ok(Message::Hello(hello))) => Ok(Self { lines, stream: write, hello, last_id: 0 }),
             Ok(Ok(_)) => Err(ClientError::UnexpectedReply),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(ClientError::TimedOut),
@@ -93,14 +95,9 @@ impl Client {
     /// Not cancel safe: after a call that was abandoned, connect again.
     pub async fn call(&mut self, call: Call) -> Result<Reply, ClientError> {
         self.last_id += 1;
-        let line = frame::encode(&Request {
-            id: self.last_id,
-            call,
-        });
+        let line = frame::encode(&Request { id: self.last_id, call });
         if line.len() > frame::MAX_REQUEST {
-            return Err(ClientError::Protocol(FrameError::TooLong(
-                frame::MAX_REQUEST,
-            )));
+            return Err(ClientError::TooLong);
         }
         self.stream.write_all(&line).await.map_err(io_error)?;
         match next_message(&mut self.lines).await? {
@@ -112,10 +109,7 @@ impl Client {
     /// Turns the connection into a stream of events; the first is [`Event::State`].
     pub async fn watch(mut self) -> Result<Watch, ClientError> {
         match self.call(Call::Watch).await? {
-            Reply::Done => Ok(Watch {
-                lines: self.lines,
-                _stream: self.stream,
-            }),
+            Reply::Done => Ok(Watch { lines: self.lines, _stream: self.stream }),
             _ => Err(ClientError::UnexpectedReply),
         }
     }
@@ -162,3 +156,6 @@ fn io_error(error: io::Error) -> ClientError {
         _ => ClientError::Io(error),
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests;

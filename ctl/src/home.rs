@@ -60,18 +60,13 @@ impl Home {
     fn of_platform() -> Result<Self, HomeError> {
         let project = ProjectDirs::from("", "", "FileFleet").ok_or(HomeError::NoUserFolders)?;
         let user = UserDirs::new().ok_or(HomeError::NoUserFolders)?;
-        let state = project
-            .state_dir()
-            .unwrap_or_else(|| project.data_local_dir())
-            .to_owned();
+        let state = project.state_dir().unwrap_or_else(|| project.data_local_dir()).to_owned();
         let runtime = project.runtime_dir().map(Path::to_owned);
         let downloads = user.download_dir().map(Path::to_owned);
         Ok(Self {
             root: None,
             config: project.config_dir().to_owned(),
-            run: runtime
-                .or_else(session_dir)
-                .unwrap_or_else(|| state.join("run")),
+            run: runtime.or_else(session_dir).unwrap_or_else(|| state.join("run")),
             received: downloads.unwrap_or_else(|| user.home_dir().join("Downloads")),
             state,
         })
@@ -150,9 +145,6 @@ mod tests {
     #[test]
     fn a_relative_home_is_made_absolute() {
         let home = Home::at("ff").unwrap();
-        assert_eq!(
-            home.root(),
-            Some(env::current_dir().unwrap().join("ff").as_path())
-        );
+        assert_eq!(home.root(), Some(env::current_dir().unwrap().join("ff").as_path()));
     }
 }

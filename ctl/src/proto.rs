@@ -55,11 +55,7 @@ pub struct Hello {
 impl Hello {
     /// The hello of this process, whose program has the version `daemon`.
     pub fn new(daemon: &str) -> Self {
-        Self {
-            version: VERSION,
-            daemon: daemon.to_owned(),
-            pid: std::process::id(),
-        }
+        Self { version: VERSION, daemon: daemon.to_owned(), pid: std::process::id() }
     }
 }
 
@@ -119,10 +115,7 @@ impl Kind {
     fn is_unknown(&self) -> bool {
         match self.r#type.as_str() {
             "hello" | "response" => false,
-            "event" => self
-                .event
-                .as_deref()
-                .is_some_and(|event| !Event::KINDS.contains(&event)),
+            "event" => self.event.as_deref().is_some_and(|event| !Event::KINDS.contains(&event)),
             _ => true,
         }
     }

@@ -20,7 +20,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -79,18 +78,10 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> ServerConnection<S> {
         // Full means that the client does not read: it is dropped, see `Responder::send`.
         let (queue, queued) = mpsc::channel(MAX_QUEUED_LINES);
         let shared = Arc::new(Shared::default());
-        let writer = Writer(tokio::spawn(write_lines(
-            write,
-            queued,
-            Arc::clone(&shared),
-        )));
+        let writer = Writer(tokio::spawn(write_lines(write, queued, Arc::clone(&shared))));
         let responder = Responder { queue, shared };
         responder.send(frame::encode(&Message::Hello(hello.clone())));
-        Self {
-            lines: LineReader::new(read, frame::MAX_REQUEST),
-            responder,
-            writer,
-        }
+        Self { lines: LineReader::new(read, frame::MAX_REQUEST), responder, writer }
     }
 
     /// A handle to answer with, from anywhere.
@@ -143,10 +134,7 @@ impl Responder {
         let mut line = frame::encode(&Message::Response(Response { id, result }));
         if line.len() > frame::MAX_MESSAGE {
             let error = ControlError::new(ErrorCode::TooLarge, "the answer is too long");
-            line = frame::encode(&Message::Response(Response {
-                id,
-                result: Err(error),
-            }));
+            line = frame::encode(&Message::Response(Response { id, result: Err(error) }));
         }
         self.send(line);
     }
@@ -162,10 +150,7 @@ impl Responder {
     }
 
     fn send(&self, line: Vec<u8>) {
-        let queued = self
-            .shared
-            .queued_bytes
-            .fetch_add(line.len(), Ordering::Relaxed);
+        let queued = self.shared.queued_bytes.fetch_add(line.len(), Ordering::Relaxed);
         if queued > MAX_QUEUED_BYTES || self.queue.try_send(line).is_err() {
             self.shared.overflow.notify_one();
         }
@@ -174,11 +159,8 @@ impl Responder {
 
 /// The id of a request that cannot be understood otherwise.
 fn id_of(line: &[u8]) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Id {
-        id: u64,
-    }
-    serde_json::from_slice(line).ok().map(|Id { id }| id)
+    let request: serde_json::Value = serde_json::from_slice(line).ok()?;
+    request.get("id")?.as_u64()
 }
 
 /// Owns the sending half; its end closes the connection.

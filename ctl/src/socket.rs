@@ -89,10 +89,7 @@ pub fn listen(home: &Home) -> Result<Listener, ListenError> {
         .map_err(|error| ListenError::Unusable(home.state_dir().to_owned(), error))?;
     let lock = lock(&home.lock_file())?;
     let listener = os::listen(home)?;
-    Ok(Listener {
-        listener,
-        _lock: lock,
-    })
+    Ok(Listener { listener, _lock: lock })
 }
 
 /// Connects to the daemon of `home`.
@@ -142,9 +139,9 @@ fn lock(lock_path: &Path) -> Result<File, ListenError> {
             write!(file, "{}", std::process::id()).map_err(unusable)?;
             Ok(file)
         }
-        Err(TryLockError::WouldBlock) => Err(ListenError::AlreadyRunning {
-            pid: holder(&mut file),
-        }),
+        Err(TryLockError::WouldBlock) => {
+            Err(ListenError::AlreadyRunning { pid: holder(&mut file) })
+        }
         Err(TryLockError::Error(error)) => Err(unusable(error)),
     }
 }

@@ -70,11 +70,7 @@ pub enum StartError {
 }
 
 /// The daemon's program.
-const PROGRAM: &str = if cfg!(windows) {
-    "filefleetd.exe"
-} else {
-    "filefleetd"
-};
+const PROGRAM: &str = if cfg!(windows) { "filefleetd.exe" } else { "filefleetd" };
 
 /// What [`start_daemon`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,10 +105,7 @@ pub async fn start_daemon(home: &Home) -> Result<Started, StartError> {
             Err(error) => return Err(StartError::Client(error)),
         }
         if let Some(status) = ended {
-            return Err(StartError::Ended {
-                status,
-                said: tail(&log_file, log_start),
-            });
+            return Err(StartError::Ended { status, said: tail(&log_file, log_start) });
         }
         if Instant::now() >= deadline {
             return Err(StartError::TimedOut);
@@ -123,9 +116,7 @@ pub async fn start_daemon(home: &Home) -> Result<Started, StartError> {
 
 /// Runs the daemon, detached, with its output in `log`.
 fn spawn(program: PathBuf, home: &Home, log: File) -> Result<Child, StartError> {
-    let stderr = log
-        .try_clone()
-        .map_err(|error| StartError::Log(home.log_file(), error))?;
+    let stderr = log.try_clone().map_err(|error| StartError::Log(home.log_file(), error))?;
     let mut command = Command::new(&program);
     command.current_dir(home.state_dir());
     command.stdin(Stdio::null()).stdout(log).stderr(stderr);
@@ -133,9 +124,7 @@ fn spawn(program: PathBuf, home: &Home, log: File) -> Result<Child, StartError> 
         command.env(HOME_VARIABLE, root);
     }
     os::detach(&mut command);
-    command
-        .spawn()
-        .map_err(|error| StartError::Spawn(program, error))
+    command.spawn().map_err(|error| StartError::Spawn(program, error))
 }
 
 /// Asks the daemon of `home` to end and waits until it has; whether there was one.
@@ -153,9 +142,7 @@ pub async fn stop_daemon(home: &Home) -> Result<bool, StopError> {
     let mut pauses = Pauses::default();
     while socket::is_locked(home) {
         if Instant::now() >= deadline {
-            return Err(StopError::TimedOut {
-                pid: client.hello().pid,
-            });
+            return Err(StopError::TimedOut { pid: client.hello().pid });
         }
         pauses.next().await;
     }
@@ -185,9 +172,7 @@ struct Pauses {
 
 impl Pauses {
     async fn next(&mut self) {
-        let pause = self
-            .last
-            .map_or(FIRST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
+        let pause = self.last.map_or(FIRST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
         self.last = Some(pause);
         sleep(pause).await;
     }
@@ -195,17 +180,10 @@ impl Pauses {
 
 /// Beside the running program first, so that a build or an unpacked archive uses its own daemon.
 fn find_program() -> Option<PathBuf> {
-    let beside = env::current_exe()
-        .ok()
-        .and_then(|own| Some(own.parent()?.join(PROGRAM)));
+    let beside = env::current_exe().ok().and_then(|own| Some(own.parent()?.join(PROGRAM)));
     let in_path = env::var_os("PATH").unwrap_or_default();
-    let in_path = env::split_paths(&in_path)
-        .map(|dir| dir.join(PROGRAM))
-        .collect::<Vec<_>>();
-    beside
-        .into_iter()
-        .chain(in_path)
-        .find(|program| program.is_file())
+    let in_path = env::split_paths(&in_path).map(|dir| dir.join(PROGRAM)).collect::<Vec<_>>();
+    beside.into_iter().chain(in_path).find(|program| program.is_file())
 }
 
 /// The log, to be appended to, and how long it is already.

@@ -39,19 +39,13 @@ impl Answer {
 
 impl From<Reply> for Answer {
     fn from(reply: Reply) -> Self {
-        Self {
-            result: Ok(reply),
-            events: Vec::new(),
-        }
+        Self { result: Ok(reply), events: Vec::new() }
     }
 }
 
 impl From<ControlError> for Answer {
     fn from(error: ControlError) -> Self {
-        Self {
-            result: Err(error),
-            events: Vec::new(),
-        }
+        Self { result: Err(error), events: Vec::new() }
     }
 }
 
@@ -75,9 +69,7 @@ pub struct FakeDaemon {
 
 impl std::fmt::Debug for FakeDaemon {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FakeDaemon")
-            .field("hello", &self.shared.hello)
-            .finish_non_exhaustive()
+        f.debug_struct("FakeDaemon").field("hello", &self.shared.hello).finish_non_exhaustive()
     }
 }
 
@@ -118,11 +110,7 @@ impl FakeDaemon {
                 tracing::error!(%error, "the fake daemon cannot accept");
             }
         });
-        Ok(Self {
-            shared,
-            calls: received,
-            thread: Some(thread),
-        })
+        Ok(Self { shared, calls: received, thread: Some(thread) })
     }
 
     /// What it was asked next, in the order in which it came.
@@ -131,20 +119,12 @@ impl FakeDaemon {
     ///
     /// If nobody asks anything for a long time.
     pub fn next_call(&self) -> Call {
-        self.calls
-            .recv_timeout(CALL_DEADLINE)
-            .expect("a client asks something")
+        self.calls.recv_timeout(CALL_DEADLINE).expect("a client asks something")
     }
 
     /// Tells everybody who watches.
     pub fn event(&self, event: Event) {
-        for watcher in self
-            .shared
-            .watchers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-        {
+        for watcher in self.shared.watchers.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             watcher.event(event.clone());
         }
     }
@@ -191,17 +171,14 @@ async fn serve_one(stream: Stream, shared: Arc<Shared>) {
             let mut script = shared.script.lock().unwrap_or_else(PoisonError::into_inner);
             script(&request.call)
         };
-        responder.respond(request.id, answer.result);
-        answer
-            .events
-            .into_iter()
-            .for_each(|event| responder.event(event));
-        if request.call == Call::Watch {
-            let mut watchers = shared
-                .watchers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            watchers.push(responder.clone());
+        {
+            // Locked, so that events from elsewhere come after those of the answer.
+            let mut watchers = shared.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+            responder.respond(request.id, answer.result);
+            answer.events.into_iter().for_each(|event| responder.event(event));
+            if request.call == Call::Watch {
+                watchers.push(responder.clone());
+            }
         }
         shuts_down = request.call == Call::Shutdown;
         let _test_is_over = shared.calls.send(request.call);
@@ -233,12 +210,7 @@ pub fn status() -> StatusView {
 /// A state with these transfers and nothing else.
 pub fn state(transfers: Vec<TransferView>) -> Event {
     let (requests, contacts) = (Vec::new(), Vec::new());
-    Event::State(Box::new(StateView {
-        status: status(),
-        transfers,
-        requests,
-        contacts,
-    }))
+    Event::State(Box::new(StateView { status: status(), transfers, requests, contacts }))
 }
 
 /// An outgoing transfer of 3 files and 3,000 bytes to bob, in that state, to start from.

@@ -8,10 +8,7 @@ use std::fmt::{self, Write};
 
 /// Shows `text` on one line: what could act on a terminal, or hide, appears as `\n`, `\u{1b}` …
 pub fn display(text: &str) -> Display<'_> {
-    Display {
-        text,
-        quotes: false,
-    }
+    Display { text, quotes: false }
 }
 
 /// Shows `text` as [`display`] does, between double quotes: for names within a sentence.
@@ -46,7 +43,7 @@ impl fmt::Display for Display<'_> {
 }
 
 /// Whether a character steers the terminal, the reading direction or the line, or is invisible.
-fn acts_or_hides(c: char) -> bool {
+pub fn acts_or_hides(c: char) -> bool {
     c.is_control()
         || matches!(c,
             // Soft hyphen, combining grapheme joiner, Arabic letter mark, Hangul fillers.
@@ -77,10 +74,8 @@ mod tests {
     fn what_acts_on_a_terminal_is_made_visible() {
         let hostile = "a\x1b[31m\n\r\t\0\u{7f}\u{9b}\u{202e}gpj.exe\u{2066}\u{feff}";
         let shown = display(hostile).to_string();
-        let visible = concat!(
-            r"a\u{1b}[31m\n\r\t\u{0}\u{7f}\u{9b}\u{202e}gpj.exe",
-            r"\u{2066}\u{feff}"
-        );
+        let visible =
+            concat!(r"a\u{1b}[31m\n\r\t\u{0}\u{7f}\u{9b}\u{202e}gpj.exe", r"\u{2066}\u{feff}");
         assert_eq!(shown, visible);
         assert_eq!(display(&shown).to_string(), shown);
     }

@@ -88,7 +88,7 @@ const MAX_WATCHERS: usize = 64;
 const MAX_WARNINGS: usize = 20;
 
 /// The daemon's state, owned by its loop.
-pub struct Daemon {
+pub(crate) struct Daemon {
     home: Home,
     identity: Identity,
     settings: Settings,

@@ -114,7 +114,7 @@ impl Settings {
     fn raw(&self, key: &Key) -> String {
         match self.document.get(key.name) {
             Some(Item::Value(Value::String(text))) => text.value().clone(),
-            Some(Item::Value(value)) => value.to_string().trim().to_owned(),
+            Some(Item::Value(value)) => value.clone().decorated("", "").to_string(),
             _ => key.default.to_owned(),
         }
     }

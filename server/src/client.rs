@@ -98,10 +98,7 @@ pub struct Call {
 
 /// What happens without being asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "events are few and soon taken apart"
-)]
+#[expect(clippy::large_enum_variant, reason = "events are few and soon taken apart")]
 pub enum Event {
     /// Somebody calls: bind, or refuse.
     IncomingCall(Call),
@@ -133,20 +130,11 @@ pub struct Client {
 
 #[derive(Debug)]
 enum Command {
-    Request {
-        request: Request,
-        reply: oneshot::Sender<Result<ServerFrame, Error>>,
-    },
-    Refuse {
-        session: SessionId,
-        reason: RefuseReason,
-        reply: oneshot::Sender<Result<(), Error>>,
-    },
+    Request { request: Request, reply: oneshot::Sender<Result<ServerFrame, Error>> },
+    Refuse { session: SessionId, reason: RefuseReason, reply: oneshot::Sender<Result<(), Error>> },
     Contacts(Vec<IdentityKey>),
     CheckAlive,
-    Shutdown {
-        done: oneshot::Sender<()>,
-    },
+    Shutdown { done: oneshot::Sender<()> },
 }
 
 #[derive(Debug, Clone)]
@@ -174,11 +162,7 @@ impl Client {
         let (state, watch) = watch::channel(State::default());
         let actor = actor::Actor::new(endpoint, config, inbox, events, state);
         let task = AbortOnDropHandle::new(tokio::spawn(actor.run()));
-        Self {
-            commands,
-            state: watch,
-            _task: Arc::new(task),
-        }
+        Self { commands, state: watch, _task: Arc::new(task) }
     }
 
     /// Where the registration stands, now and from now on.
@@ -189,10 +173,7 @@ impl Client {
     /// Asks the server who holds a name.
     pub async fn look_up(&self, name: &Name) -> Result<Person, Error> {
         match self.request(Request::LookUp(name.clone())).await? {
-            ServerFrame::Found { identity, .. } => Ok(Person {
-                name: name.clone(),
-                identity,
-            }),
+            ServerFrame::Found { identity, .. } => Ok(Person { name: name.clone(), identity }),
             _ => Err(Error::Protocol),
         }
     }
@@ -211,12 +192,7 @@ impl Client {
     /// Does not take an incoming call; its caller is told.
     pub async fn refuse(&self, session: SessionId, reason: RefuseReason) -> Result<(), Error> {
         let (reply, answer) = oneshot::channel();
-        self.command(Command::Refuse {
-            session,
-            reason,
-            reply,
-        })
-        .await?;
+        self.command(Command::Refuse { session, reason, reply }).await?;
         answer.await.map_err(|_| Error::ShutDown)?
     }
 
@@ -277,38 +253,20 @@ impl Client {
         match result {
             Ok(Ok(state)) if state.registered => Ok(()),
             Ok(Err(_)) => Err(Error::ShutDown),
-            Ok(Ok(_)) | Err(_) => Err(self
-                .state
-                .borrow()
-                .last_error
-                .clone()
-                .unwrap_or(Error::NotRegistered)),
+            Ok(Ok(_)) | Err(_) => {
+                Err(self.state.borrow().last_error.clone().unwrap_or(Error::NotRegistered))
+            }
         }
     }
 
     async fn command(&self, command: Command) -> Result<(), Error> {
-        self.commands
-            .send(command)
-            .await
-            .map_err(|_| Error::ShutDown)
+        self.commands.send(command).await.map_err(|_| Error::ShutDown)
     }
 }
 
 impl Call {
     fn new(call: rendezvous::CallFrame, side: Side, relay: SocketAddr) -> Self {
-        let rendezvous::CallFrame {
-            session: Session(session),
-            key,
-            name,
-            certificate,
-        } = call;
-        Self {
-            session,
-            key,
-            side,
-            relay,
-            name,
-            certificate,
-        }
+        let rendezvous::CallFrame { session: Session(session), key, name, certificate } = call;
+        Self { session, key, side, relay, name, certificate }
     }
 }

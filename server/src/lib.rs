@@ -8,5 +8,9 @@
 
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "server")]
+pub mod config;
 pub mod protos;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod udp;

@@ -69,18 +69,13 @@ pub fn bind_udp(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
 }
 
 fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(address.ip() != Ipv6Addr::UNSPECIFIED)?;
     }
-    for result in [
-        socket.set_recv_buffer_size(SOCKET_BUFFER),
-        socket.set_send_buffer_size(SOCKET_BUFFER),
-    ] {
+    for result in
+        [socket.set_recv_buffer_size(SOCKET_BUFFER), socket.set_send_buffer_size(SOCKET_BUFFER)]
+    {
         if let Err(error) = result {
             tracing::debug!(%error, "the socket keeps its default buffer");
         }
@@ -94,7 +89,14 @@ fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
 ///
 /// Addresses are kept in this form everywhere but at the socket.
 pub fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address {
+        SocketAddr::V6(v6) => match v6.ip().to_ipv4_mapped() {
+            Some(ip) => SocketAddr::from((ip, v6.port())),
+            // Keeps the scope of a link-local address.
+            None => address,
+        },
+        SocketAddr::V4(_) => address,
+    }
 }
 
 /// The address as a socket of this family wants it: the opposite of [`canonical`].
@@ -147,15 +149,7 @@ impl DemuxSocket {
         let inner = TokioRuntime.wrap_udp_socket(socket)?;
         let (others, receiver) = mpsc::channel(capacity);
         let dropped = AtomicU64::new(0);
-        Ok((
-            Arc::new(Self {
-                inner,
-                others,
-                is_ipv6,
-                dropped,
-            }),
-            receiver,
-        ))
+        Ok((Arc::new(Self { inner, others, is_ipv6, dropped }), receiver))
     }
 
     /// Sends one datagram that is not QUIC; whether it was handed to the kernel.
@@ -268,9 +262,7 @@ impl AsyncUdpSocket for DemuxSocket {
 
 impl fmt::Debug for DemuxSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DemuxSocket")
-            .field("inner", &self.inner)
-            .finish_non_exhaustive()
+        f.debug_struct("DemuxSocket").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
 

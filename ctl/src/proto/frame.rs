@@ -49,13 +49,7 @@ pub struct LineReader<R> {
 impl<R: AsyncRead + Unpin> LineReader<R> {
     /// Reads lines of at most `max` bytes from `stream`.
     pub fn new(stream: R, max: usize) -> Self {
-        Self {
-            stream,
-            max,
-            buffer: Vec::new(),
-            taken: 0,
-            searched: 0,
-        }
+        Self { stream, max, buffer: Vec::new(), taken: 0, searched: 0 }
     }
 
     /// The next line without its line feed, or `None` at the stream's end.
@@ -73,17 +67,8 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
                 return Err(FrameError::TooLong(self.max));
             }
             self.buffer.reserve(READ_SIZE);
-            if (&mut self.stream)
-                .take(READ_SIZE as u64)
-                .read_buf(&mut self.buffer)
-                .await?
-                == 0
-            {
-                return if self.buffer.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(FrameError::Truncated)
-                };
+            if (&mut self.stream).take(READ_SIZE as u64).read_buf(&mut self.buffer).await? == 0 {
+                return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Truncated) };
             }
         };
         self.searched = 0;
@@ -100,4 +85,74 @@ pub fn encode(message: &impl Serialize) -> Vec<u8> {
     let mut line = serde_json::to_vec(message).expect("string keys and finite numbers only");
     line.push(b'\n');
     line
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    async fn lines(bytes: &[u8], max: usize) -> (Vec<Vec<u8>>, Option<FrameError>) {
+        let mut reader = LineReader::new(bytes, max);
+        let mut lines = Vec::new();
+        loop {
+            match reader.next_line().await {
+                Ok(Some(line)) => lines.push(line.to_vec()),
+                Ok(None) => return (lines, None),
+                Err(error) => return (lines, Some(error)),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_is_cut_at_its_line_feeds() {
+        let (lines, error) = lines(b"one\n\ntwo\n", 3).await;
+        assert_eq!(lines, [&b"one"[..], b"", b"two"]);
+        assert!(error.is_none());
+    }
+
+    #[tokio::test]
+    async fn half_a_line_is_an_error() {
+        let (lines, error) = lines(b"one\ntw", 3).await;
+        assert_eq!(lines, [b"one"]);
+        assert!(matches!(error, Some(FrameError::Truncated)));
+    }
+
+    #[tokio::test]
+    async fn a_line_may_be_as_long_as_the_bound_and_no_longer() {
+        for max in [READ_SIZE - 1, READ_SIZE, READ_SIZE + 1, 3 * READ_SIZE] {
+            let mut line = vec![b'x'; max];
+            line.push(b'\n');
+            let (read, error) = lines(&line, max).await;
+            assert_eq!((read.len(), error.is_none()), (1, true));
+            line.insert(0, b'x');
+            let (read, error) = lines(&line, max).await;
+            assert!(read.is_empty());
+            assert!(matches!(error, Some(FrameError::TooLong(bound)) if bound == max));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_without_end_is_given_up_at_the_bound() {
+        let mut reader = LineReader::new(tokio::io::repeat(b'x'), 1 << 16);
+        assert!(matches!(reader.next_line().await, Err(FrameError::TooLong(_))));
+        assert!(reader.buffer.len() <= (1 << 16) + READ_SIZE);
+    }
+
+    #[tokio::test]
+    async fn bytes_read_by_a_cancelled_read_are_not_lost() {
+        let (mut near, far) = tokio::io::duplex(64);
+        let mut reader = LineReader::new(far, 64);
+        near.write_all(b"hel").await.unwrap();
+        tokio::select! {
+            biased;
+            _ = reader.next_line() => unreachable!("the line has no end yet"),
+            () = std::future::ready(()) => {}
+        }
+        near.write_all(b"lo\n").await.unwrap();
+        assert_eq!(reader.next_line().await.unwrap().unwrap(), b"hello");
+    }
 }

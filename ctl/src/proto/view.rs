@@ -128,10 +128,7 @@ pub enum TransferState {
 impl TransferState {
     /// Whether nothing more will happen.
     pub fn is_final(self) -> bool {
-        matches!(
-            self,
-            Self::Done | Self::Failed | Self::Declined | Self::Cancelled
-        )
+        matches!(self, Self::Done | Self::Failed | Self::Declined | Self::Cancelled)
     }
 }
 

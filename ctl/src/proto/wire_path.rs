@@ -50,9 +50,7 @@ impl Serialize for WirePath {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0.to_str() {
             Some(text) => Repr::Text(text.into()),
-            None => Repr::Bytes {
-                hex: hex(&os::to_bytes(&self.0)),
-            },
+            None => Repr::Bytes { hex: hex(&os::to_bytes(&self.0)) },
         }
         .serialize(serializer)
     }
@@ -91,10 +89,7 @@ mod os {
         file_path.as_os_str().as_bytes().to_vec()
     }
 
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "not every byte string is a path on Windows"
-    )]
+    #[expect(clippy::unnecessary_wraps, reason = "not every byte string is a path on Windows")]
     pub(super) fn from_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
         Some(OsString::from_vec(bytes).into())
     }
@@ -107,11 +102,7 @@ mod os {
     use std::path::{Path, PathBuf};
 
     pub(super) fn to_bytes(file_path: &Path) -> Vec<u8> {
-        file_path
-            .as_os_str()
-            .encode_wide()
-            .flat_map(u16::to_le_bytes)
-            .collect()
+        file_path.as_os_str().encode_wide().flat_map(u16::to_le_bytes).collect()
     }
 
     pub(super) fn from_bytes(bytes: Vec<u8>) -> Option<PathBuf> {

@@ -64,10 +64,7 @@ fn check_own(dir: &Path) -> io::Result<()> {
     if meta.is_dir() && meta.uid() == own_uid() {
         return Ok(());
     }
-    Err(io::Error::new(
-        ErrorKind::PermissionDenied,
-        "it is not this user's own folder",
-    ))
+    Err(io::Error::new(ErrorKind::PermissionDenied, "it is not this user's own folder"))
 }
 
 pub(super) fn listen(home: &Home) -> Result<Listener, ListenError> {
@@ -90,10 +87,7 @@ fn remove_stale(socket_path: &Path) -> Result<(), ListenError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(error)),
         Ok(meta) if !meta.file_type().is_socket() => {
-            return Err(failed(io::Error::new(
-                ErrorKind::AlreadyExists,
-                "it is no socket",
-            )));
+            return Err(failed(io::Error::new(ErrorKind::AlreadyExists, "it is no socket")));
         }
         Ok(_) => {}
     }
@@ -114,9 +108,7 @@ pub(super) async fn connect(home: &Home) -> Result<Stream, ConnectError> {
         _ => ConnectError::Io(socket_path.display().to_string(), error),
     };
     check_own(socket_path.parent().expect("a socket path has a folder")).map_err(failed)?;
-    Stream::connect(name(&socket_path).map_err(failed)?)
-        .await
-        .map_err(failed)
+    Stream::connect(name(&socket_path).map_err(failed)?).await.map_err(failed)
 }
 
 fn name(socket_path: &Path) -> io::Result<Name<'_>> {

@@ -52,9 +52,7 @@ pub(super) async fn connect(home: &Home) -> Result<Stream, ConnectError> {
         _ => ConnectError::Io(address(home), error),
     };
     // Waits by itself while every instance of the pipe has a client.
-    Stream::connect(name(&pipe_name).map_err(failed)?)
-        .await
-        .map_err(failed)
+    Stream::connect(name(&pipe_name).map_err(failed)?).await.map_err(failed)
 }
 
 fn name(pipe_name: &str) -> io::Result<Name<'_>> {

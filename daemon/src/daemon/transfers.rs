@@ -29,10 +29,6 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    pub(super) fn view(&self) -> &TransferView {
-        &self.record.view
-    }
-
     pub(super) fn is_final(&self) -> bool {
         self.record.is_final
     }

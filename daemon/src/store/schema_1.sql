@@ -5,7 +5,7 @@ CREATE TABLE contacts (
     identity BLOB NOT NULL,
     verified INTEGER NOT NULL DEFAULT 0,
     accept   TEXT NOT NULL,
-    dest_dir BLOB,
+    dest_dir TEXT,
     max_size INTEGER,
     warning  TEXT,
     PRIMARY KEY (server, name)

@@ -197,7 +197,7 @@ impl RateMeter {
         }
         let (since, before) = self.samples[0];
         let millis = u64::try_from(now.duration_since(since).as_millis()).unwrap_or(u64::MAX);
-        if millis == 0 { 0 } else { total.saturating_sub(before).saturating_mul(1_000) / millis }
+        total.saturating_sub(before).saturating_mul(1_000).checked_div(millis).unwrap_or(0)
     }
 
     /// Time since the first sample.

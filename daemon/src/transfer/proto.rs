@@ -16,10 +16,10 @@ pub(crate) use header::{
     BLOCK_HEADER_LEN, BlockHeader, MAX_PACK_ENTRIES, MAX_PACK_TABLE, PREFIX_LEN, PackEntry,
     PackHeader, Prefix, StreamKind,
 };
-pub use message::TransferId;
+pub(crate) use message::TransferId;
 pub(crate) use message::{
     put_entry, read_entry, Ack, Answer, Envelope, MAX_ACKS, MAX_ENTRIES, MAX_PREVIEW, MAX_PREVIEW_BYTES, Message, Preview,
     PreviewKind, Totals,
 };
-pub use reason::Reason;
+pub(crate) use reason::Reason;
 pub(crate) use wire::{Reader, WireError};

@@ -58,17 +58,8 @@ impl Actor {
         state: watch::Sender<State>,
     ) -> Self {
         let connector = Connector::new(endpoint, config);
-        let inbox = Inbox {
-            commands,
-            state,
-            contacts: Vec::new(),
-            last_beacon: None,
-        };
-        Self {
-            connector,
-            inbox,
-            events,
-        }
+        let inbox = Inbox { commands, state, contacts: Vec::new(), last_beacon: None };
+        Self { connector, inbox, events }
     }
 
     pub(super) async fn run(mut self) {
@@ -237,10 +228,8 @@ impl Inbox {
     /// Whether to act on a beacon.
     pub(super) fn heed_beacon(&mut self) -> bool {
         let now = Instant::now();
-        let heed = self
-            .last_beacon
-            .is_none_or(|last| now - last >= BEACON_INTERVAL)
-            && !self.is_refused();
+        let heed =
+            self.last_beacon.is_none_or(|last| now - last >= BEACON_INTERVAL) && !self.is_refused();
         if heed {
             self.last_beacon = Some(now);
         }

@@ -26,10 +26,7 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(now: Instant) -> Self {
-        Self {
-            since: now,
-            failures: 0,
-        }
+        Self { since: now, failures: 0 }
     }
 
     /// The wait after another failure, between half of what is due and all of it.

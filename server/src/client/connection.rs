@@ -54,11 +54,7 @@ pub(super) struct Registration {
 
 impl Connector {
     pub(super) fn new(endpoint: quinn::Endpoint, config: Config) -> Self {
-        Self {
-            endpoint,
-            config,
-            crypto: OnceLock::new(),
-        }
+        Self { endpoint, config, crypto: OnceLock::new() }
     }
 
     /// Connects and registers; dropping the future gives the attempt up.
@@ -67,9 +63,7 @@ impl Connector {
             let connection = self.connect().await?;
             self.register_on(connection).await
         };
-        timeout(limit, attempt)
-            .await
-            .unwrap_or(Err(Error::TimedOut))
+        timeout(limit, attempt).await.unwrap_or(Err(Error::TimedOut))
     }
 
     /// The first of the server's addresses that answers, the next ones joining in bit by bit.
@@ -145,10 +139,7 @@ impl Connector {
             certificate: Box::new(self.config.certificate.clone()),
             proof: Proof::sign(&self.config.device_key, &exported),
         };
-        stream
-            .write_all(&encode(&frame))
-            .await
-            .map_err(|_| Error::ConnectionLost)?;
+        stream.write_all(&encode(&frame)).await.map_err(|_| Error::ConnectionLost)?;
         let mut reader = FrameReader::new(receive);
         let (relay_port, observed) = first_answer(&mut reader).await?;
         let server_addr = canonical(connection.remote_address());
@@ -166,10 +157,7 @@ impl Connector {
 async fn first_answer(reader: &mut FrameReader<RecvStream>) -> Result<(u16, SocketAddr), Error> {
     loop {
         match reader.next().await {
-            Ok(Some(ServerFrame::Registered {
-                relay_port,
-                observed,
-            })) => {
+            Ok(Some(ServerFrame::Registered { relay_port, observed })) => {
                 return Ok((relay_port, observed));
             }
             Ok(Some(ServerFrame::Error { code, .. })) => return Err(Error::of_code(code)),

@@ -53,10 +53,7 @@ pub enum Error {
 impl Error {
     /// Whether trying again soon cannot help.
     pub fn is_lasting(&self) -> bool {
-        matches!(
-            self,
-            Self::NameTaken | Self::ServerIdentity | Self::NotProven | Self::Replaced
-        )
+        matches!(self, Self::NameTaken | Self::ServerIdentity | Self::NotProven | Self::Replaced)
     }
 
     pub(super) fn of_code(code: ErrorCode) -> Self {

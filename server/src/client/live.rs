@@ -39,13 +39,7 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn new(registration: Registration) -> Self {
-        Self {
-            registration,
-            pending: HashMap::new(),
-            next_id: 0,
-            event: None,
-            ping_deadline: None,
-        }
+        Self { registration, pending: HashMap::new(), next_id: 0, event: None, ping_deadline: None }
     }
 
     pub(super) async fn command(
@@ -60,16 +54,9 @@ impl Live {
                 };
                 self.registration.send(&request.into_frame(id)).await
             }
-            Some(Command::Refuse {
-                session,
-                reason,
-                reply,
-            }) => {
+            Some(Command::Refuse { session, reason, reply }) => {
                 let session = Session(session);
-                let result = self
-                    .registration
-                    .send(&ClientFrame::Refuse { session, reason })
-                    .await;
+                let result = self.registration.send(&ClientFrame::Refuse { session, reason }).await;
                 // Whoever refused need not wait whether it arrives.
                 let _ = reply.send(result.clone());
                 result
@@ -79,8 +66,7 @@ impl Live {
                 self.send_contacts(&inbox.contacts).await
             }
             Some(Command::CheckAlive) if inbox.heed_beacon() => {
-                self.ping_deadline
-                    .get_or_insert(Instant::now() + PING_TIMEOUT);
+                self.ping_deadline.get_or_insert(Instant::now() + PING_TIMEOUT);
                 self.registration.send(&ClientFrame::Ping).await
             }
             Some(Command::CheckAlive) => Ok(()),
@@ -109,12 +95,7 @@ impl Live {
         let chunks = rest.chunks(CONTACTS_PER_FRAME).map(|chunk| (false, chunk));
         for (replace, identities) in [(true, first)].into_iter().chain(chunks) {
             let identities = identities.to_vec();
-            self.registration
-                .send(&ClientFrame::Contacts {
-                    replace,
-                    identities,
-                })
-                .await?;
+            self.registration.send(&ClientFrame::Contacts { replace, identities }).await?;
         }
         Ok(())
     }
@@ -124,26 +105,17 @@ impl Live {
             ServerFrame::Found { id, .. } | ServerFrame::Called { id, .. } => {
                 self.answer(id, Ok(frame));
             }
-            ServerFrame::Error {
-                id: Some(id), code, ..
-            } => {
+            ServerFrame::Error { id: Some(id), code, .. } => {
                 self.answer(id, Err(Error::of_code(code)));
             }
-            ServerFrame::Error {
-                id: None,
-                code,
-                message,
-            } => {
+            ServerFrame::Error { id: None, code, message } => {
                 warn!(?code, message, "the server complains");
             }
             ServerFrame::Incoming { call } => {
                 let call = Call::new(call, Side::Callee, self.registration.relay_addr);
                 self.event = Some(Event::IncomingCall(call));
             }
-            ServerFrame::Refused {
-                session: Session(session),
-                reason,
-            } => {
+            ServerFrame::Refused { session: Session(session), reason } => {
                 self.event = Some(Event::Refused { session, reason });
             }
             ServerFrame::Presence { identity, online } => {

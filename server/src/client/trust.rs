@@ -24,13 +24,8 @@ use crate::protos::{
 pub(super) fn client_config(pin: Option<Pin>) -> Result<QuicClientConfig, rustls::Error> {
     let provider = crypto_provider();
     let verifier: Arc<dyn ServerCertVerifier> = match pin {
-        Some(pin) => Arc::new(PinVerifier {
-            pin,
-            provider: Arc::clone(&provider),
-        }),
-        None => Arc::new(rustls_platform_verifier::Verifier::new(Arc::clone(
-            &provider,
-        ))?),
+        Some(pin) => Arc::new(PinVerifier { pin, provider: Arc::clone(&provider) }),
+        None => Arc::new(rustls_platform_verifier::Verifier::new(Arc::clone(&provider))?),
     };
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
@@ -86,8 +81,6 @@ impl ServerCertVerifier for PinVerifier {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider
-            .signature_verification_algorithms
-            .supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }

@@ -43,10 +43,9 @@ impl FromStr for ServerAddress {
 
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
         let (place, pin) = match text.split_once('#') {
-            Some((place, pin)) => (
-                place,
-                Some(hex::decode_array(pin).ok_or(InvalidAddress::Fingerprint)?),
-            ),
+            Some((place, pin)) => {
+                (place, Some(hex::decode_array(pin).ok_or(InvalidAddress::Fingerprint)?))
+            }
             None => (text, None),
         };
         let (host, port) = split_host(place)?;
@@ -54,11 +53,7 @@ impl FromStr for ServerAddress {
             Some(digits) => parse_port(digits)?,
             None => DEFAULT_PORT,
         };
-        Ok(Self {
-            host: host.to_owned(),
-            port,
-            pin,
-        })
+        Ok(Self { host: host.to_owned(), port, pin })
     }
 }
 
@@ -68,10 +63,7 @@ fn split_host(place: &str) -> Result<(&str, Option<&str>), InvalidAddress> {
         host.parse::<Ipv6Addr>().map_err(|_| InvalidAddress::Host)?;
         return match rest {
             "" => Ok((host, None)),
-            _ => Ok((
-                host,
-                Some(rest.strip_prefix(':').ok_or(InvalidAddress::Port)?),
-            )),
+            _ => Ok((host, Some(rest.strip_prefix(':').ok_or(InvalidAddress::Port)?))),
         };
     }
     let (host, port) = match place.split_once(':') {
@@ -140,10 +132,7 @@ mod tests {
             let address: ServerAddress = text.parse().unwrap();
             assert_eq!((address.host.as_str(), address.port), (host, port));
             assert_eq!(address.pin, pinned.then_some([0xab; 32]));
-            assert_eq!(
-                address.to_string().parse::<ServerAddress>().unwrap(),
-                address
-            );
+            assert_eq!(address.to_string().parse::<ServerAddress>().unwrap(), address);
         }
     }
 

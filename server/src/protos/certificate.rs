@@ -203,10 +203,7 @@ impl DeviceCertificate {
         }
         let certificate = Self::parse(&bytes[1..]).ok_or(CertificateError::Malformed)?;
         let signed = signed_bytes(&bytes[..bytes.len() - SIGNATURE_LEN]);
-        if certificate
-            .identity
-            .verifies(&signed, &certificate.signature)
-        {
+        if certificate.identity.verifies(&signed, &certificate.signature) {
             Ok(certificate)
         } else {
             Err(CertificateError::WrongSignature)
@@ -305,15 +302,9 @@ mod tests {
     fn reads_what_it_writes() {
         for name in ["", "laptop", "Ünï 😀"] {
             let certificate = certificate(name);
-            assert_eq!(
-                DeviceCertificate::decode(&certificate.encode()).unwrap(),
-                certificate
-            );
+            assert_eq!(DeviceCertificate::decode(&certificate.encode()).unwrap(), certificate);
             let json = serde_json::to_string(&certificate).unwrap();
-            assert_eq!(
-                serde_json::from_str::<DeviceCertificate>(&json).unwrap(),
-                certificate
-            );
+            assert_eq!(serde_json::from_str::<DeviceCertificate>(&json).unwrap(), certificate);
         }
     }
 
@@ -321,10 +312,7 @@ mod tests {
     fn cuts_a_long_device_name_between_characters() {
         let certificate = certificate(&"ä".repeat(40));
         assert_eq!(certificate.device_name(), "ä".repeat(32));
-        assert_eq!(
-            DeviceCertificate::decode(&certificate.encode()).unwrap(),
-            certificate
-        );
+        assert_eq!(DeviceCertificate::decode(&certificate.encode()).unwrap(), certificate);
     }
 
     #[test]
@@ -336,10 +324,7 @@ mod tests {
         assert!(DeviceCertificate::decode(&[&bytes[..], &[0]].concat()).is_err());
         let mut newer = bytes;
         newer[0] = 2;
-        assert_eq!(
-            DeviceCertificate::decode(&newer),
-            Err(CertificateError::UnknownVersion(2))
-        );
+        assert_eq!(DeviceCertificate::decode(&newer), Err(CertificateError::UnknownVersion(2)));
     }
 
     #[test]

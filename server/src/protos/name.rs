@@ -39,14 +39,8 @@ impl TryFrom<String> for Name {
         let alphanumeric = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         let valid = text.len() <= MAX_LEN
             && text.as_bytes().first().is_some_and(alphanumeric)
-            && text
-                .bytes()
-                .all(|byte| alphanumeric(&byte) || b"._-".contains(&byte));
-        if valid {
-            Ok(Self(text))
-        } else {
-            Err(InvalidName)
-        }
+            && text.bytes().all(|byte| alphanumeric(&byte) || b"._-".contains(&byte));
+        if valid { Ok(Self(text)) } else { Err(InvalidName) }
     }
 }
 
@@ -82,18 +76,9 @@ mod tests {
 
     #[test]
     fn refuses_everything_else() {
-        for text in [
-            "",
-            "Bob",
-            "-bob",
-            ".x",
-            "_x",
-            "a b",
-            "bob@server",
-            "ä",
-            "a/b",
-            &"x".repeat(33),
-        ] {
+        for text in
+            ["", "Bob", "-bob", ".x", "_x", "a b", "bob@server", "ä", "a/b", &"x".repeat(33)]
+        {
             assert_eq!(text.parse::<Name>(), Err(InvalidName), "{text}");
             let json = serde_json::to_string(text).unwrap();
             assert!(serde_json::from_str::<Name>(&json).is_err());

@@ -93,13 +93,7 @@ impl SessionKey {
     pub fn bind(&self, session: SessionId, side: Side, sequence: u64, cookie: Cookie) -> BindFrame {
         let tag = hmac::sign(&self.hmac(), &mac_input(&session, side, sequence, &cookie));
         let mac = tag.as_ref().try_into().expect("SHA-256 has 32 bytes");
-        BindFrame::Bind {
-            session,
-            side,
-            sequence,
-            cookie,
-            mac,
-        }
+        BindFrame::Bind { session, side, sequence, cookie, mac }
     }
 
     /// The form the relay keeps, ready to verify.
@@ -137,14 +131,7 @@ impl Verifier {
 }
 
 fn mac_input(session: &SessionId, side: Side, sequence: u64, cookie: &Cookie) -> Vec<u8> {
-    [
-        MAC_DOMAIN,
-        session,
-        &[side.number()],
-        &sequence.to_be_bytes(),
-        cookie,
-    ]
-    .concat()
+    [MAC_DOMAIN, session, &[side.number()], &sequence.to_be_bytes(), cookie].concat()
 }
 
 /// Makes and checks cookies without remembering anything: the time, then a MAC over the source
@@ -181,9 +168,7 @@ impl CookieKey {
         let (time, _) = cookie.split_first_chunk().expect("a cookie has 24 bytes");
         let seconds = u64::from_be_bytes(*time);
         let expected = self.issue(source, session, seconds);
-        constant_time::verify_slices_are_equal(&expected, cookie)
-            .ok()
-            .map(|()| seconds)
+        constant_time::verify_slices_are_equal(&expected, cookie).ok().map(|()| seconds)
     }
 }
 
@@ -250,13 +235,7 @@ impl BindFrame {
                 bytes.resize(HELLO_LEN, 0);
             }
             Self::Challenge { cookie, .. } => bytes.extend(cookie),
-            Self::Bind {
-                side,
-                sequence,
-                cookie,
-                mac,
-                ..
-            } => {
+            Self::Bind { side, sequence, cookie, mac, .. } => {
                 bytes.push(side.number());
                 bytes.extend(sequence.to_be_bytes());
                 bytes.extend(cookie);
@@ -277,19 +256,10 @@ impl BindFrame {
         let (session, rest) = rest.split_first_chunk()?;
         let session = *session;
         match (number, datagram.len()) {
-            (1, HELLO_LEN) => Some(Self::Hello {
-                session,
-                side: Side::from_number(rest[0])?,
-            }),
-            (2, _) => Some(Self::Challenge {
-                session,
-                cookie: rest.try_into().ok()?,
-            }),
+            (1, HELLO_LEN) => Some(Self::Hello { session, side: Side::from_number(rest[0])? }),
+            (2, _) => Some(Self::Challenge { session, cookie: rest.try_into().ok()? }),
             (3, BIND_LEN) => Self::decode_bind(session, rest),
-            (4, _) => Some(Self::Bound {
-                session,
-                observed: read_address(rest)?,
-            }),
+            (4, _) => Some(Self::Bound { session, observed: read_address(rest)? }),
             (5, _) if rest.is_empty() => Some(Self::Gone { session }),
             _ => None,
         }

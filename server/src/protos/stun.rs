@@ -98,22 +98,14 @@ pub fn decode(datagram: &[u8], key: Option<&StunKey>) -> Result<StunMessage, Stu
         MessageClass::Request => {
             let username = message.attribute::<Username>().ok();
             let username = username.map(|username| username.username().to_owned());
-            Ok(StunMessage::Request {
-                id,
-                username,
-                authenticated,
-            })
+            Ok(StunMessage::Request { id, username, authenticated })
         }
         MessageClass::Success => {
             let mapped = message
                 .attribute::<XorMappedAddress>()
                 .map_err(|_| StunError::Unexpected)?
                 .addr(message.transaction_id());
-            Ok(StunMessage::Response {
-                id,
-                mapped,
-                authenticated,
-            })
+            Ok(StunMessage::Response { id, mapped, authenticated })
         }
         MessageClass::Indication => Ok(StunMessage::Indication),
         MessageClass::Error => Err(StunError::Unexpected),
@@ -124,9 +116,7 @@ pub fn decode(datagram: &[u8], key: Option<&StunKey>) -> Result<StunMessage, Stu
 pub fn request(id: TransactionId) -> Vec<u8> {
     let software = Software::new(SOFTWARE).expect("is short enough");
     let mut message = builder(MessageClass::Request, id);
-    message
-        .add_attribute(&software)
-        .expect("an attribute is added once and before the last");
+    message.add_attribute(&software).expect("an attribute is added once and before the last");
     message.finish()
 }
 
@@ -145,9 +135,7 @@ pub fn keyed_request(id: TransactionId, username: &str, key: &StunKey) -> Vec<u8
     let username = &username[..username.floor_char_boundary(MAX_USERNAME)];
     let username = Username::new(username).expect("is short enough");
     let mut message = builder(MessageClass::Request, id);
-    message
-        .add_attribute(&username)
-        .expect("an attribute is added once and before the last");
+    message.add_attribute(&username).expect("an attribute is added once and before the last");
     finish_keyed(message, key)
 }
 
@@ -160,19 +148,13 @@ fn builder(class: MessageClass, id: TransactionId) -> MessageWriteVec {
     let mut number = [0; 16];
     number[4..].copy_from_slice(&id);
     let message_type = MessageType::from_class_method(class, BINDING);
-    Message::builder(
-        message_type,
-        u128::from_be_bytes(number).into(),
-        MessageWriteVec::new(),
-    )
+    Message::builder(message_type, u128::from_be_bytes(number).into(), MessageWriteVec::new())
 }
 
 fn builder_with_address(id: TransactionId, mapped: SocketAddr) -> MessageWriteVec {
     let mut message = builder(MessageClass::Success, id);
     let address = XorMappedAddress::new(mapped, message.transaction_id());
-    message
-        .add_attribute(&address)
-        .expect("an attribute is added once and before the last");
+    message.add_attribute(&address).expect("an attribute is added once and before the last");
     message
 }
 
@@ -185,9 +167,7 @@ fn finish_keyed(mut message: MessageWriteVec, key: &StunKey) -> Vec<u8> {
 }
 
 fn id_of(datagram: &[u8]) -> TransactionId {
-    datagram[8..HEADER_LEN]
-        .try_into()
-        .expect("a STUN header has 20 bytes")
+    datagram[8..HEADER_LEN].try_into().expect("a STUN header has 20 bytes")
 }
 
 #[cfg(test)]
@@ -201,24 +181,15 @@ mod tests {
     const ID: TransactionId = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
 
     fn mapped() -> [SocketAddr; 2] {
-        [
-            "192.0.2.1:32853".parse().unwrap(),
-            "[2001:db8::1]:32853".parse().unwrap(),
-        ]
+        ["192.0.2.1:32853".parse().unwrap(), "[2001:db8::1]:32853".parse().unwrap()]
     }
 
     #[test]
     fn encoding_stays_as_it_is() {
         let id = "0102030405060708090a0b0c";
         let software = "8022001566696c65666c656574205354554e20636c69656e74000000";
-        assert_eq!(
-            hex::encode(&request(ID)),
-            format!("0001001c2112a442{id}{software}")
-        );
-        assert_eq!(
-            hex::encode(&indication(ID)),
-            format!("001100002112a442{id}")
-        );
+        assert_eq!(hex::encode(&request(ID)), format!("0001001c2112a442{id}{software}"));
+        assert_eq!(hex::encode(&indication(ID)), format!("001100002112a442{id}"));
         assert_eq!(
             hex::encode(&response(ID, mapped()[0])),
             format!("0101000c2112a442{id}002000080001a147e112a643")
@@ -229,11 +200,7 @@ mod tests {
     fn plain_messages_are_read_back() {
         assert_eq!(
             decode(&request(ID), None),
-            Ok(StunMessage::Request {
-                id: ID,
-                username: None,
-                authenticated: false
-            })
+            Ok(StunMessage::Request { id: ID, username: None, authenticated: false })
         );
         assert_eq!(decode(&indication(ID), None), Ok(StunMessage::Indication));
         for mapped in mapped() {
@@ -241,11 +208,7 @@ mod tests {
             assert!(response.len() <= request(ID).len());
             assert_eq!(
                 decode(&response, None),
-                Ok(StunMessage::Response {
-                    id: ID,
-                    mapped,
-                    authenticated: false
-                })
+                Ok(StunMessage::Response { id: ID, mapped, authenticated: false })
             );
         }
     }
@@ -265,21 +228,13 @@ mod tests {
             for mapped in mapped() {
                 assert_eq!(
                     decode(&keyed_response(ID, mapped, &key), given),
-                    Ok(StunMessage::Response {
-                        id: ID,
-                        mapped,
-                        authenticated: expected
-                    })
+                    Ok(StunMessage::Response { id: ID, mapped, authenticated: expected })
                 );
             }
         }
         assert_eq!(
             decode(&request(ID), Some(&key)),
-            Ok(StunMessage::Request {
-                id: ID,
-                username: None,
-                authenticated: false
-            })
+            Ok(StunMessage::Request { id: ID, username: None, authenticated: false })
         );
     }
 

@@ -15,9 +15,8 @@ use super::certificate::DeviceKey;
 pub type Pin = [u8; 32];
 
 /// An Ed25519 SubjectPublicKeyInfo up to the key (RFC 8410 section 4).
-const ED25519_SPKI_PREFIX: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
+const ED25519_SPKI_PREFIX: [u8; 12] =
+    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// The SubjectPublicKeyInfo of a device key: the raw public key of RFC 7250.
 pub fn spki(device: &DeviceKey) -> [u8; 44] {
@@ -35,13 +34,8 @@ pub fn device_key_of_spki(spki: &[u8]) -> Option<DeviceKey> {
 
 /// The pin of an X.509 certificate's key; `None` if the certificate cannot be read.
 pub fn pin_of(certificate: &CertificateDer<'_>) -> Option<Pin> {
-    let spki = ParsedCertificate::try_from(certificate)
-        .ok()?
-        .subject_public_key_info();
-    digest::digest(&digest::SHA256, &spki)
-        .as_ref()
-        .try_into()
-        .ok()
+    let spki = ParsedCertificate::try_from(certificate).ok()?.subject_public_key_info();
+    digest::digest(&digest::SHA256, &spki).as_ref().try_into().ok()
 }
 
 /// TLS 1.3 with the suite first that this processor is fastest at.
@@ -49,18 +43,12 @@ pub fn crypto_provider() -> Arc<CryptoProvider> {
     use provider::cipher_suite::{
         TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
     };
-    let mut cipher_suites = vec![
-        TLS13_AES_128_GCM_SHA256,
-        TLS13_AES_256_GCM_SHA384,
-        TLS13_CHACHA20_POLY1305_SHA256,
-    ];
+    let mut cipher_suites =
+        vec![TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256];
     if !has_aes_instructions() {
         cipher_suites.rotate_right(1);
     }
-    Arc::new(CryptoProvider {
-        cipher_suites,
-        ..provider::default_provider()
-    })
+    Arc::new(CryptoProvider { cipher_suites, ..provider::default_provider() })
 }
 
 #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]

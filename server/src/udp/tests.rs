@@ -56,27 +56,16 @@ async fn a_batch_is_sorted_into_quic_and_the_rest() {
     let quic = vec![0x40; stun.len()];
     let mut bind = vec![relay::FIRST_BYTE; stun.len()];
     bind.truncate(20);
-    let (mut buffer, mut meta) = batch(&[
-        quic.clone(),
-        stun.clone(),
-        quic.clone(),
-        vec![5; stun.len()],
-        bind.clone(),
-    ]);
+    let (mut buffer, mut meta) =
+        batch(&[quic.clone(), stun.clone(), quic.clone(), vec![5; stun.len()], bind.clone()]);
     socket.sort(&mut buffer, &mut meta);
     assert_eq!(buffer[..meta.len], [&quic[..], &quic].concat());
 
     let first = others.try_recv().unwrap();
-    assert_eq!(
-        (first.kind, first.payload.as_ref()),
-        (Datagram::Stun, stun.as_slice())
-    );
+    assert_eq!((first.kind, first.payload.as_ref()), (Datagram::Stun, stun.as_slice()));
     assert_eq!(first.source, "192.0.2.1:5".parse().unwrap());
     let second = others.try_recv().unwrap();
-    assert_eq!(
-        (second.kind, second.payload.as_ref()),
-        (Datagram::RelayBind, bind.as_slice())
-    );
+    assert_eq!((second.kind, second.payload.as_ref()), (Datagram::RelayBind, bind.as_slice()));
     assert!(others.try_recv().is_err());
     assert_eq!(socket.dropped(), 1);
 }
@@ -117,11 +106,7 @@ async fn an_unreachable_destination_is_no_error() {
     let mut buffers = [IoSliceMut::new(&mut storage)];
     let mut meta = [RecvMeta::default()];
     let mut cx = Context::from_waker(Waker::noop());
-    assert!(
-        socket
-            .poll_recv(&mut cx, &mut buffers, &mut meta)
-            .is_pending()
-    );
+    assert!(socket.poll_recv(&mut cx, &mut buffers, &mut meta).is_pending());
 }
 
 #[tokio::test]
@@ -130,9 +115,7 @@ async fn a_dual_stack_socket_reaches_ipv4() {
         DemuxSocket::new(bind_udp("[::]:0".parse().unwrap()).unwrap(), 1).unwrap();
     let port = socket.local_addr().unwrap().port();
     let peer = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    peer.send_to(&stun::request(STUN_ID), ("127.0.0.1", port))
-        .await
-        .unwrap();
+    peer.send_to(&stun::request(STUN_ID), ("127.0.0.1", port)).await.unwrap();
 
     let mut storage = vec![0; 70_000];
     let received = std::future::poll_fn(|cx| {

@@ -116,10 +116,10 @@ fn complete_id<'a>(
     let candidates: Vec<&str> = ids.into_iter().filter(|id| id.starts_with(typed)).collect();
     match candidates[..] {
         [only] => Ok(only.to_owned()),
-        [_, _, ..] if !candidates.contains(&typed) => Err(CommandError::usage(format!(
-            "more than one id begins with {typed}"
-        ))
-        .with_hint("type more of it")),
+        [_, _, ..] if !candidates.contains(&typed) => {
+            Err(CommandError::usage(format!("more than one id begins with {typed}"))
+                .with_hint("type more of it"))
+        }
         _ => Ok(typed.to_owned()),
     }
 }

@@ -52,14 +52,7 @@ impl CommandError {
     }
 
     fn new(exit_code: ExitCode, code: Code, message: String) -> Self {
-        Self {
-            exit_code,
-            code,
-            message,
-            hint: None,
-            details: Vec::new(),
-            failures: Vec::new(),
-        }
+        Self { exit_code, code, message, hint: None, details: Vec::new(), failures: Vec::new() }
     }
 
     /// Something that this program could not do.
@@ -104,9 +97,7 @@ impl CommandError {
     #[must_use]
     pub(crate) fn with_failures(mut self, failures: Vec<FileFailure>) -> Self {
         let details = failures.iter();
-        self.details = details
-            .map(|file| format!("{}: {}", file.path, file.message))
-            .collect();
+        self.details = details.map(|file| format!("{}: {}", file.path, file.message)).collect();
         self.failures = failures;
         self
     }
@@ -115,10 +106,7 @@ impl CommandError {
 impl From<ControlError> for CommandError {
     fn from(error: ControlError) -> Self {
         let exit_code = exit_code::of_error(error.code);
-        Self {
-            hint: error.hint,
-            ..Self::new(exit_code, Code::Daemon(error.code), error.message)
-        }
+        Self { hint: error.hint, ..Self::new(exit_code, Code::Daemon(error.code), error.message) }
     }
 }
 
@@ -133,6 +121,9 @@ impl From<ClientError> for CommandError {
             }
             ClientError::Connect(ConnectError::Foreign(_)) => Self::unreachable(message)
                 .with_hint("run ffctl as the user whose daemon it is, or set FILEFLEET_HOME"),
+            ClientError::TooLong => {
+                Self::failed(message).with_hint("name fewer paths, or a folder that holds them")
+            }
             ClientError::Version(_) => Self::unreachable(message).with_hint(RESTART),
             ClientError::TimedOut => Self::unreachable(message).with_hint(RESTART),
             ClientError::Connect(_) | ClientError::Io(_) | ClientError::ClosedByDaemon => {
@@ -193,7 +184,5 @@ impl From<io::Error> for Failure {
 /// An error and why it happened, in one sentence.
 fn with_sources(error: &dyn std::error::Error) -> String {
     let sources = std::iter::successors(error.source(), |error| error.source());
-    sources.fold(error.to_string(), |message, source| {
-        format!("{message}: {source}")
-    })
+    sources.fold(error.to_string(), |message, source| format!("{message}: {source}"))
 }

@@ -115,9 +115,7 @@ pub(crate) fn progress(transfer: &TransferView) -> String {
 fn percent(transfer: &TransferView) -> Option<u64> {
     let done = u128::from(transfer.bytes_done) * 100;
     let percent = done.checked_div(u128::from(transfer.bytes)).unwrap_or(100);
-    transfer
-        .total_known
-        .then(|| u64::try_from(percent).unwrap_or(100).min(100))
+    transfer.total_known.then(|| u64::try_from(percent).unwrap_or(100).min(100))
 }
 
 /// Time left at the present rate.
@@ -130,13 +128,9 @@ pub(crate) fn time_left(transfer: &TransferView) -> Option<Duration> {
 /// Reads a size: a number with `K`, `M`, `G` or `T` (powers of 1,024, as with `iB`; of 1,000 with
 /// `B`), or without (bytes).
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
-    let end = text
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "a size is a number, as in 500M".to_owned())?;
+    let number: u64 = number.parse().map_err(|_| "a size is a number, as in 500M".to_owned())?;
     let unit = unit.trim_start().to_ascii_lowercase();
     let (power, rest) = match unit.chars().next() {
         None | Some('b') => (0, unit.as_str()),
@@ -151,9 +145,7 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
         _ => return Err(format!("{unit:?} is no unit of size; try K, M, G or T")),
     };
     let factor = (0..power).try_fold(1_u64, |factor, _| factor.checked_mul(base));
-    factor
-        .and_then(|factor| number.checked_mul(factor))
-        .ok_or_else(|| "too large".to_owned())
+    factor.and_then(|factor| number.checked_mul(factor)).ok_or_else(|| "too large".to_owned())
 }
 
 #[cfg(test)]

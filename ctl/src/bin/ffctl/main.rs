@@ -22,9 +22,7 @@ use failure::Failure;
 fn main() -> process::ExitCode {
     let cli = Cli::parse();
     let json = cli.command.wants_json();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(cli.command.run()),
         Err(error) => Err(Failure::from(error)),

@@ -19,11 +19,24 @@ struct Versioned<T> {
 
 /// Prints one line of JSON: the fields of `value` behind `schema_version`.
 pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
-    let value = Versioned {
-        schema_version: SCHEMA_VERSION,
-        value,
-    };
-    line(&serde_json::to_string(&value)?)
+    let value = Versioned { schema_version: SCHEMA_VERSION, value };
+    line(&escaped(&serde_json::to_string(&value)?))
+}
+
+/// The same JSON, with `\u` escapes for what would act on a terminal. Outside of strings, where
+/// escapes mean something else, JSON has only ASCII that is harmless.
+fn escaped(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if text::acts_or_hides(c) {
+            let mut units = [0; 2];
+            let units = c.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}"));
+            escaped.extend(units);
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 /// Prints one line. Text from other people must have been made harmless.
@@ -65,21 +78,30 @@ pub(crate) fn table<const N: usize>(heading: [&str; N], rows: &[[String; N]]) ->
     };
     let widths: [usize; N] = std::array::from_fn(width);
     let print = |cells: [&str; N]| {
-        let cells = cells
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
+        let cells = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         line(cells.collect::<Vec<_>>().join("  ").trim_end())
     };
     print(heading)?;
-    rows.iter()
-        .try_for_each(|row| print(row.each_ref().map(String::as_str)))
+    rows.iter().try_for_each(|row| print(row.each_ref().map(String::as_str)))
 }
 
 /// Prints what is known of one thing, a field a line.
 pub(crate) fn fields(fields: &[(&str, String)]) -> io::Result<()> {
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    fields
-        .iter()
-        .try_for_each(|(name, value)| line(&format!("{name:width$}  {value}")))
+    fields.iter().try_for_each(|(name, value)| line(&format!("{name:width$}  {value}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn json_has_nothing_that_acts_on_a_terminal_and_means_the_same() {
+        let hostile = "a\n\u{1b}[2J\u{7f}\u{9b}\u{202e}\u{e0041}é😀";
+        let json = escaped(&serde_json::to_string(hostile).unwrap());
+        assert_eq!(json, r#""a\n\u001b[2J\u007f\u009b\u202e\udb40\udc41é😀""#);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), hostile);
+    }
 }

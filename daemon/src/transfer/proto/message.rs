@@ -21,11 +21,11 @@ const MAX_TARGET: u16 = 4 * 1024;
 
 /// A transfer's name for both sides: random, chosen by the sender.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TransferId(pub [u8; 16]);
+pub(crate) struct TransferId(pub(crate) [u8; 16]);
 
 impl TransferId {
     /// A new random id.
-    pub fn random() -> Self {
+    pub(crate) fn random() -> Self {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).expect("the system gives random bytes");
         Self(bytes)

@@ -7,19 +7,20 @@ macro_rules! reasons {
         /// Why a transfer or a file ends without being delivered. Numbers are never used again.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u8)]
-        pub enum Reason { $($(#[$doc])* $name = $number,)+ }
+        pub(crate) enum Reason { $($(#[$doc])* $name = $number,)+ }
 
         impl Reason {
             /// Every reason there is.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$name,)+];
 
             /// The number on the wire.
-            pub fn number(self) -> u8 {
+            pub(crate) fn number(self) -> u8 {
                 match self { $(Self::$name => $number,)+ }
             }
 
             /// The reason of a number; one from a newer peer is [`Reason::Other`].
-            pub fn from_number(number: u8) -> Self {
+            pub(crate) fn from_number(number: u8) -> Self {
                 match number { $($number => Self::$name,)+ _ => Self::Other }
             }
         }

@@ -49,6 +49,7 @@ pub(crate) struct Block {
     pub(crate) content: Buffer,
     pub(crate) link: LinkKind,
     /// The block's share of the receive budget, given back when it is written.
+    #[expect(dead_code, reason = "held, not read")]
     pub(crate) permit: OwnedSemaphorePermit,
 }
 

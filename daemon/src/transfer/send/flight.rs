@@ -28,10 +28,6 @@ impl Flight {
         self.chunks.len() < WINDOW
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
-    }
-
     /// Whether a block of this file is on its way.
     pub(crate) fn holds_file(&self, file: u64) -> bool {
         self.chunks.keys().any(|id| matches!(id, ChunkId::Block { file: other, .. } if *other == file))

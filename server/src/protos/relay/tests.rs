@@ -16,23 +16,11 @@ fn v6() -> SocketAddr {
 fn frames() -> Vec<BindFrame> {
     let key = SessionKey::from_bytes([7; 32]);
     vec![
-        BindFrame::Hello {
-            session: SESSION,
-            side: Side::Callee,
-        },
-        BindFrame::Challenge {
-            session: SESSION,
-            cookie: [0x22; 24],
-        },
+        BindFrame::Hello { session: SESSION, side: Side::Callee },
+        BindFrame::Challenge { session: SESSION, cookie: [0x22; 24] },
         key.bind(SESSION, Side::Caller, 5, [0x22; 24]),
-        BindFrame::Bound {
-            session: SESSION,
-            observed: v4(),
-        },
-        BindFrame::Bound {
-            session: SESSION,
-            observed: v6(),
-        },
+        BindFrame::Bound { session: SESSION, observed: v4() },
+        BindFrame::Bound { session: SESSION, observed: v6() },
         BindFrame::Gone { session: SESSION },
     ]
 }
@@ -42,26 +30,14 @@ fn encoding_stays_as_it_is() {
     let session = "11".repeat(16);
     let cookie = "22".repeat(24);
     let mac = "6c64630fa8da8bbb596dcb88b9a24ec7379913cbcaff56d8441d82b35af1db01";
-    let encoded: Vec<_> = frames()
-        .iter()
-        .map(|frame| hex::encode(&frame.encode()))
-        .collect();
+    let encoded: Vec<_> = frames().iter().map(|frame| hex::encode(&frame.encode())).collect();
     assert_eq!(encoded[0], format!("0801{session}01{}", "00".repeat(45)));
     assert_eq!(encoded[1], format!("0802{session}{cookie}"));
     let padding = "00".repeat(13);
-    assert_eq!(
-        encoded[2],
-        format!("0803{session}000000000000000005{cookie}{mac}{padding}")
-    );
+    assert_eq!(encoded[2], format!("0803{session}000000000000000005{cookie}{mac}{padding}"));
 
-    assert_eq!(
-        encoded[3],
-        format!("0804{session}00000000000000000000ffffc00002010102")
-    );
-    assert_eq!(
-        encoded[4],
-        format!("0804{session}20010db8000000000000000000000001ffff")
-    );
+    assert_eq!(encoded[3], format!("0804{session}00000000000000000000ffffc00002010102"));
+    assert_eq!(encoded[4], format!("0804{session}20010db8000000000000000000000001ffff"));
     assert_eq!(encoded[5], format!("0805{session}"));
 }
 
@@ -87,13 +63,8 @@ fn no_answer_is_longer_than_its_request() {
 #[test]
 fn a_mac_holds_for_its_own_bind_only() {
     let key = SessionKey::from_bytes([7; 32]);
-    let BindFrame::Bind {
-        session,
-        side,
-        sequence,
-        cookie,
-        mac,
-    } = key.bind(SESSION, Side::Caller, 5, [0x22; 24])
+    let BindFrame::Bind { session, side, sequence, cookie, mac } =
+        key.bind(SESSION, Side::Caller, 5, [0x22; 24])
     else {
         unreachable!()
     };
@@ -117,10 +88,7 @@ fn a_cookie_holds_for_its_own_source_and_session_only() {
     let mut later = cookie;
     later[7] += 1;
     assert_eq!(key.issued_at(&later, v4(), &SESSION), None);
-    assert_eq!(
-        CookieKey::new(&[2; 32]).issued_at(&cookie, v4(), &SESSION),
-        None
-    );
+    assert_eq!(CookieKey::new(&[2; 32]).issued_at(&cookie, v4(), &SESSION), None);
 }
 
 proptest! {

@@ -24,46 +24,27 @@ fn client_frames() -> Vec<(ClientFrame, String)> {
     let proof = Proof([0x33; 64]);
     vec![
         (
-            ClientFrame::Register {
-                name: name.clone(),
-                certificate: Box::new(certificate),
-                proof,
-            },
+            ClientFrame::Register { name: name.clone(), certificate: Box::new(certificate), proof },
             format!(
                 r#"{{"type":"register","name":"bob","certificate":"{hex_certificate}","proof":"{}"}}"#,
                 "33".repeat(64)
             ),
         ),
         (
-            ClientFrame::LookUp {
-                id: 7,
-                name: name.clone(),
-            },
+            ClientFrame::LookUp { id: 7, name: name.clone() },
             r#"{"type":"look_up","id":7,"name":"bob"}"#.to_owned(),
         ),
+        (ClientFrame::Call { id: 8, name }, r#"{"type":"call","id":8,"name":"bob"}"#.to_owned()),
         (
-            ClientFrame::Call { id: 8, name },
-            r#"{"type":"call","id":8,"name":"bob"}"#.to_owned(),
-        ),
-        (
-            ClientFrame::Refuse {
-                session: Session([1; 16]),
-                reason: RefuseReason::Busy,
-            },
-            format!(
-                r#"{{"type":"refuse","session":"{}","reason":"busy"}}"#,
-                "01".repeat(16)
-            ),
+            ClientFrame::Refuse { session: Session([1; 16]), reason: RefuseReason::Busy },
+            format!(r#"{{"type":"refuse","session":"{}","reason":"busy"}}"#, "01".repeat(16)),
         ),
         (
             ClientFrame::Contacts {
                 replace: true,
                 identities: vec![IdentityKey::from_bytes([4; 32])],
             },
-            format!(
-                r#"{{"type":"contacts","replace":true,"identities":["{}"]}}"#,
-                "04".repeat(32)
-            ),
+            format!(r#"{{"type":"contacts","replace":true,"identities":["{}"]}}"#, "04".repeat(32)),
         ),
         (ClientFrame::Ping, r#"{"type":"ping"}"#.to_owned()),
     ]
@@ -81,10 +62,7 @@ fn server_frames() -> Vec<(ServerFrame, String)> {
     let key = "04".repeat(32);
     vec![
         (
-            ServerFrame::Registered {
-                relay_port: 7836,
-                observed: "192.0.2.1:9".parse().unwrap(),
-            },
+            ServerFrame::Registered { relay_port: 7836, observed: "192.0.2.1:9".parse().unwrap() },
             r#"{"type":"registered","relay_port":7836,"observed":"192.0.2.1:9"}"#.to_owned(),
         ),
         (
@@ -92,16 +70,10 @@ fn server_frames() -> Vec<(ServerFrame, String)> {
             format!(r#"{{"type":"found","id":7,"identity":"{key}"}}"#),
         ),
         (
-            ServerFrame::Called {
-                id: 8,
-                call: call.clone(),
-            },
+            ServerFrame::Called { id: 8, call: call.clone() },
             format!(r#"{{"type":"called","id":8,{call_json}"#),
         ),
-        (
-            ServerFrame::Incoming { call },
-            format!(r#"{{"type":"incoming",{call_json}"#),
-        ),
+        (ServerFrame::Incoming { call }, format!(r#"{{"type":"incoming",{call_json}"#)),
         (
             ServerFrame::Refused {
                 session: Session([1; 16]),
@@ -113,10 +85,7 @@ fn server_frames() -> Vec<(ServerFrame, String)> {
             ),
         ),
         (
-            ServerFrame::Presence {
-                identity,
-                online: true,
-            },
+            ServerFrame::Presence { identity, online: true },
             format!(r#"{{"type":"presence","identity":"{key}","online":true}}"#),
         ),
         (ServerFrame::Pong, r#"{"type":"pong"}"#.to_owned()),
@@ -141,11 +110,7 @@ fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<Option<T>, Frame
 }
 
 fn with_length(json: &str) -> Vec<u8> {
-    [
-        &u32::try_from(json.len()).unwrap().to_be_bytes()[..],
-        json.as_bytes(),
-    ]
-    .concat()
+    [&u32::try_from(json.len()).unwrap().to_be_bytes()[..], json.as_bytes()].concat()
 }
 
 #[test]
@@ -163,34 +128,18 @@ fn encoding_stays_as_it_is_and_is_read_back() {
 #[test]
 fn unknown_types_codes_and_fields_are_no_errors() {
     let json = r#"{"type":"weather","sky":["blue"]}"#;
-    assert_eq!(
-        read(&with_length(json)).unwrap(),
-        Some(ClientFrame::Unknown)
-    );
-    assert_eq!(
-        read(&with_length(json)).unwrap(),
-        Some(ServerFrame::Unknown)
-    );
+    assert_eq!(read(&with_length(json)).unwrap(), Some(ClientFrame::Unknown));
+    assert_eq!(read(&with_length(json)).unwrap(), Some(ServerFrame::Unknown));
     let json = r#"{"type":"error","id":1,"code":"teapot","message":"","more":1}"#;
-    let expected = ServerFrame::Error {
-        id: Some(1),
-        code: ErrorCode::Other,
-        message: String::new(),
-    };
+    let expected =
+        ServerFrame::Error { id: Some(1), code: ErrorCode::Other, message: String::new() };
     assert_eq!(read(&with_length(json)).unwrap(), Some(expected));
 }
 
 #[test]
 fn the_longest_frames_we_send_fit() {
     let identities = vec![IdentityKey::from_bytes([4; 32]); CONTACTS_PER_FRAME];
-    assert!(
-        encode(&ClientFrame::Contacts {
-            replace: true,
-            identities
-        })
-        .len()
-            <= MAX_FRAME
-    );
+    assert!(encode(&ClientFrame::Contacts { replace: true, identities }).len() <= MAX_FRAME);
     let name = "x".repeat(32).parse().unwrap();
     let call = CallFrame { name, ..call() };
     assert!(encode(&ServerFrame::Called { id: u64::MAX, call }).len() < 1000);
@@ -201,10 +150,7 @@ fn a_claimed_length_of_4_gib_is_refused_before_anything_is_kept() {
     let result = read::<ClientFrame>(&[0xff; 4]);
     assert!(matches!(result, Err(FrameError::TooLong(u32::MAX))));
     let just_too_long = u32::try_from(MAX_FRAME + 1).unwrap().to_be_bytes();
-    assert!(matches!(
-        read::<ClientFrame>(&just_too_long),
-        Err(FrameError::TooLong(_))
-    ));
+    assert!(matches!(read::<ClientFrame>(&just_too_long), Err(FrameError::TooLong(_))));
 }
 
 #[test]
@@ -212,10 +158,7 @@ fn a_stream_that_breaks_off_inside_a_frame_is_an_error() {
     let bytes = encode(&ClientFrame::Ping);
     assert!(read::<ClientFrame>(&[]).unwrap().is_none());
     for len in 1..bytes.len() {
-        assert!(matches!(
-            read::<ClientFrame>(&bytes[..len]),
-            Err(FrameError::Read(_))
-        ));
+        assert!(matches!(read::<ClientFrame>(&bytes[..len]), Err(FrameError::Read(_))));
     }
 }
 

@@ -131,12 +131,7 @@ impl Set {
             AcceptArg::Never => Accept::Never,
         });
         let max_size = self.max_size.unwrap_or_default();
-        Ok(Call::ContactSet {
-            name: self.name,
-            accept,
-            dir,
-            max_size,
-        })
+        Ok(Call::ContactSet { name: self.name, accept, dir, max_size })
     }
 }
 
@@ -176,38 +171,15 @@ fn print_one(contact: &ContactView, json: bool) -> io::Result<()> {
     }
     let shown = |value: &str| text::display(value).to_string();
     let mut fields = vec![("name", shown(&contact.name))];
-    fields.extend(
-        contact
-            .server
-            .as_deref()
-            .map(|server| ("server", shown(server))),
-    );
+    fields.extend(contact.server.as_deref().map(|server| ("server", shown(server))));
     fields.push(("fingerprint", shown(&contact.identity)));
-    fields.extend(
-        contact
-            .safety_phrase
-            .as_deref()
-            .map(|phrase| ("safety phrase", shown(phrase))),
-    );
+    fields.extend(contact.safety_phrase.as_deref().map(|phrase| ("safety phrase", shown(phrase))));
     fields.push(("verified", format::yes_no(contact.verified)));
-    fields.extend(
-        contact
-            .online
-            .map(|online| ("online", format::yes_no(online))),
-    );
+    fields.extend(contact.online.map(|online| ("online", format::yes_no(online))));
     fields.push(("accept", accept(contact.accept).to_owned()));
     fields.extend(contact.dir.as_ref().map(|dir| ("folder", dir.to_string())));
-    fields.extend(
-        contact
-            .max_size
-            .map(|max_size| ("max size", format::size(max_size))),
-    );
-    fields.extend(
-        contact
-            .warning
-            .as_deref()
-            .map(|warning| ("warning", shown(warning))),
-    );
+    fields.extend(contact.max_size.map(|max_size| ("max size", format::size(max_size))));
+    fields.extend(contact.warning.as_deref().map(|warning| ("warning", shown(warning))));
     output::fields(&fields)
 }
 

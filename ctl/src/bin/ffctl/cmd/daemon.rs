@@ -50,27 +50,16 @@ impl Daemon {
         let started = start_daemon(home).await.map_err(|error| {
             let hint = format!("its log is {}", home.log_file().display());
             let error = CommandError::from(error);
-            if error.hint.is_some() {
-                error
-            } else {
-                error.with_hint(hint)
-            }
+            if error.hint.is_some() { error } else { error.with_hint(hint) }
         })?;
         let (Started::Now(hello) | Started::Before(hello)) = &started;
         let Hello { daemon, pid, .. } = hello.clone();
         let started = matches!(started, Started::Now(_));
         if self.format.json {
-            return Ok(output::json(&Json {
-                started,
-                daemon,
-                pid,
-            })?);
+            return Ok(output::json(&Json { started, daemon, pid })?);
         }
         let done = if started { "started" } else { "runs already" };
-        Ok(output::line(&format!(
-            "filefleetd {} {done} (process {pid})",
-            text::display(&daemon)
-        ))?)
+        Ok(output::line(&format!("filefleetd {} {done} (process {pid})", text::display(&daemon)))?)
     }
 
     async fn stop(self, home: &Home) -> Result<(), Failure> {
@@ -82,10 +71,6 @@ impl Daemon {
         if self.format.json {
             return Ok(output::json(&Json { stopped })?);
         }
-        Ok(output::line(if stopped {
-            "filefleetd stopped"
-        } else {
-            "filefleetd was not running"
-        })?)
+        Ok(output::line(if stopped { "filefleetd stopped" } else { "filefleetd was not running" })?)
     }
 }

@@ -109,18 +109,14 @@ fn ask(prompt: &str) -> Result<String, CommandError> {
 fn open(file: &Path) -> Result<Box<dyn Read>, CommandError> {
     match file.to_str() {
         Some("-") => Ok(Box::new(io::stdin())),
-        _ => Ok(Box::new(
-            File::open(file).map_err(|error| unreadable(file, &error))?,
-        )),
+        _ => Ok(Box::new(File::open(file).map_err(|error| unreadable(file, &error))?)),
     }
 }
 
 fn first_line(file: &Path) -> Result<String, CommandError> {
     let mut line = String::new();
     let mut reader = BufReader::new(open(file)?.take(MAX_INPUT));
-    reader
-        .read_line(&mut line)
-        .map_err(|error| unreadable(file, &error))?;
+    reader.read_line(&mut line).map_err(|error| unreadable(file, &error))?;
     let end = line.trim_end_matches(['\r', '\n']).len();
     line.truncate(end);
     Ok(line)
@@ -129,17 +125,12 @@ fn first_line(file: &Path) -> Result<String, CommandError> {
 fn read_text(file: &Path) -> Result<String, CommandError> {
     let mut content = String::new();
     let mut reader = open(file)?.take(MAX_INPUT);
-    reader
-        .read_to_string(&mut content)
-        .map_err(|error| unreadable(file, &error))?;
+    reader.read_to_string(&mut content).map_err(|error| unreadable(file, &error))?;
     Ok(content)
 }
 
 fn unreadable(file: &Path, error: &io::Error) -> CommandError {
-    let message = format!(
-        "cannot read {}: {error}",
-        text::quoted(&file.to_string_lossy())
-    );
+    let message = format!("cannot read {}: {error}", text::quoted(&file.to_string_lossy()));
     match error.kind() {
         io::ErrorKind::NotFound => CommandError::file_not_found(message),
         _ => CommandError::failed(message),

@@ -29,10 +29,7 @@ pub(crate) struct Register {
 impl Register {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let mut client = connect().await?;
-        let call = Call::Register {
-            name: self.name,
-            server: self.server,
-        };
+        let call = Call::Register { name: self.name, server: self.server };
         client.call(call).await?;
         match client.call(Call::Status).await? {
             Reply::Status(view) => Ok(status::print(&view, self.format.json)?),

@@ -84,11 +84,7 @@ fn print(requests: &[RequestView], json: bool) -> io::Result<()> {
 }
 
 fn row(request: &RequestView) -> [String; 5] {
-    let names: Vec<_> = request
-        .names
-        .iter()
-        .map(|name| text::quoted(name).to_string())
-        .collect();
+    let names: Vec<_> = request.names.iter().map(|name| text::quoted(name).to_string()).collect();
     [
         format::short_id(&request.id),
         format!("{} ({})", text::display(&request.from), standing(request)),
@@ -111,11 +107,7 @@ async fn show(client: &mut Client, id: String, json: bool) -> Result<(), Failure
     let mut shown = 0;
     let mut limit = MAX_PAGE;
     loop {
-        let call = Call::RequestShow {
-            id: id.clone(),
-            offset: shown,
-            limit,
-        };
+        let call = Call::RequestShow { id: id.clone(), offset: shown, limit };
         let page = match client.call(call).await {
             Ok(Reply::RequestPage(page)) => page,
             Ok(_) => return Err(unexpected().into()),
@@ -125,9 +117,7 @@ async fn show(client: &mut Client, id: String, json: bool) -> Result<(), Failure
             }
             Err(error) => return Err(error.into()),
         };
-        page.entries
-            .iter()
-            .try_for_each(|entry| print_entry(entry, json))?;
+        page.entries.iter().try_for_each(|entry| print_entry(entry, json))?;
         shown += u64::try_from(page.entries.len()).expect("a length fits 64 bits");
         if page.entries.is_empty() || shown >= page.total {
             return Ok(print_end(&page, json)?);
@@ -154,10 +144,7 @@ fn print_end(page: &RequestPage, json: bool) -> io::Result<()> {
         complete: bool,
     }
     if json {
-        return output::json(&Json {
-            total: page.total,
-            complete: page.complete,
-        });
+        return output::json(&Json { total: page.total, complete: page.complete });
     }
     if !page.complete {
         output::note("there is more: the sender has not told everything yet");

@@ -69,11 +69,7 @@ impl Send {
     }
 
     async fn send(self, report: &mut Report) -> Result<(), CommandError> {
-        let paths = self
-            .paths
-            .iter()
-            .map(|path| source(path))
-            .collect::<Result<_, _>>()?;
+        let paths = self.paths.iter().map(|path| source(path)).collect::<Result<_, _>>()?;
         let mut interrupts = Interrupts::new()?;
         let mut client = connect().await?;
         let call = Call::Send { to: self.to, paths };
@@ -147,10 +143,7 @@ async fn next_view(watch: &mut Watch, id: &str) -> Result<TransferView, CommandE
         match watch.next().await? {
             Event::Transfer(transfer) if transfer.id == id => return Ok(transfer),
             Event::State(state) => {
-                let found = state
-                    .transfers
-                    .into_iter()
-                    .find(|transfer| transfer.id == id);
+                let found = state.transfers.into_iter().find(|transfer| transfer.id == id);
                 return found.ok_or_else(|| {
                     CommandError::failed("the daemon does not know the transfer any more")
                 });
@@ -175,16 +168,11 @@ fn why(transfer: TransferView, interrupted: bool) -> CommandError {
     let peer = text::display(&transfer.peer);
     let (code, message) = match transfer.state {
         TransferState::Cancelled if interrupted => return CommandError::interrupted("cancelled"),
-        TransferState::Cancelled => (
-            ErrorCode::Cancelled,
-            "the transfer was cancelled".to_owned(),
-        ),
+        TransferState::Cancelled => (ErrorCode::Cancelled, "the transfer was cancelled".to_owned()),
         TransferState::Declined => (ErrorCode::Declined, format!("{peer} declined")),
         _ => (ErrorCode::Unknown, "the transfer failed".to_owned()),
     };
-    let mut error = transfer
-        .error
-        .unwrap_or_else(|| ControlError::new(code, message));
+    let mut error = transfer.error.unwrap_or_else(|| ControlError::new(code, message));
     if transfer.state == TransferState::Declined {
         error.code = code;
     }
@@ -208,9 +196,7 @@ fn source(file_path: &Path) -> Result<WirePath, CommandError> {
     }
     match source.file_name() {
         Some(_) => Ok(WirePath(source)),
-        None => Err(CommandError::failed(format!(
-            "{shown} has no name to send it under"
-        ))),
+        None => Err(CommandError::failed(format!("{shown} has no name to send it under"))),
     }
 }
 

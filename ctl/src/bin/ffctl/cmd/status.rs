@@ -46,19 +46,14 @@ pub(super) fn print(view: &StatusView, json: bool) -> io::Result<()> {
         ("identity", text::display(&view.identity).to_string()),
         ("device", text::display(&view.device).to_string()),
         ("received", view.received_dir.to_string()),
-        (
-            "daemon",
-            format!("{} (process {})", text::display(&view.version), view.pid),
-        ),
+        ("daemon", format!("{} (process {})", text::display(&view.version), view.pid)),
     ])?;
     for warning in &view.warnings {
         output::line(&format!("warning: {}", text::display(warning)))?;
     }
     if view.requests > 0 {
         let requests = format::count(view.requests, "request");
-        output::line(&format!(
-            "{requests} waiting for your answer: ffctl requests"
-        ))?;
+        output::line(&format!("{requests} waiting for your answer: ffctl requests"))?;
     }
     if view.transfers.is_empty() {
         return Ok(());

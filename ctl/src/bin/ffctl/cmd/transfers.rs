@@ -59,10 +59,7 @@ async fn list(client: &mut Client, all: bool) -> Result<Vec<TransferView>, Comma
 /// Prints transfers, a line each.
 pub(super) fn print_table(transfers: &[TransferView]) -> io::Result<()> {
     let rows: Vec<_> = transfers.iter().map(row).collect();
-    output::table(
-        ["ID", "PEER", "STATE", "PROGRESS", "RATE", "LINK", "WHAT"],
-        &rows,
-    )
+    output::table(["ID", "PEER", "STATE", "PROGRESS", "RATE", "LINK", "WHAT"], &rows)
 }
 
 fn row(transfer: &TransferView) -> [String; 7] {
@@ -76,11 +73,7 @@ fn row(transfer: &TransferView) -> [String; 7] {
         format::state(transfer.state).to_owned(),
         format::progress(transfer),
         rate,
-        transfer
-            .link
-            .map(format::link)
-            .unwrap_or_default()
-            .to_owned(),
+        transfer.link.map(format::link).unwrap_or_default().to_owned(),
         what(transfer),
     ]
 }

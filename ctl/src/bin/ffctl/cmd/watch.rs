@@ -49,11 +49,7 @@ fn print(event: &Event) -> io::Result<()> {
         Event::ContactGone { name } => {
             output::line(&format!("{} is no contact any more", text::display(name)))
         }
-        Event::Registration {
-            registered: true,
-            name,
-            ..
-        } => {
+        Event::Registration { registered: true, name, .. } => {
             let name = name.as_deref().unwrap_or_default();
             output::line(&format!("registered as {}", text::display(name)))
         }
@@ -67,16 +63,9 @@ fn print(event: &Event) -> io::Result<()> {
 
 fn print_state(state: &StateView) -> io::Result<()> {
     let name = state.status.name.as_deref().unwrap_or("nobody yet");
-    let registered = if state.status.registered {
-        "registered"
-    } else {
-        "not registered"
-    };
+    let registered = if state.status.registered { "registered" } else { "not registered" };
     output::line(&format!("this is {}, {registered}", text::display(name)))?;
-    state
-        .requests
-        .iter()
-        .try_for_each(|request| output::line(&request_line(request)))?;
+    state.requests.iter().try_for_each(|request| output::line(&request_line(request)))?;
     if state.transfers.is_empty() {
         return Ok(());
     }

@@ -74,11 +74,7 @@ impl Report {
             false if io::stderr().is_terminal() && !detach => Style::Bar(new_bar()),
             false => Style::Lines(String::new()),
         };
-        Self {
-            style,
-            detach,
-            transfer: None,
-        }
+        Self { style, detach, transfer: None }
     }
 
     /// The daemon has taken it on.
@@ -97,11 +93,7 @@ impl Report {
             Style::Json => print_json(&progress_line(transfer)),
             _ if transfer.state.is_final() => {}
             Style::Bar(bar) => {
-                bar.set_length(if transfer.total_known {
-                    transfer.bytes
-                } else {
-                    0
-                });
+                bar.set_length(if transfer.total_known { transfer.bytes } else { 0 });
                 bar.set_position(transfer.bytes_done);
                 bar.set_message(describe(transfer));
             }
@@ -214,9 +206,7 @@ fn main_link(transfer: &TransferView) -> Option<LinkKind> {
 fn summary(transfer: &TransferView) -> String {
     let duration = Duration::try_from_secs_f64(transfer.seconds).unwrap_or_default();
     let bytes = u128::from(transfer.bytes_done) * 1000;
-    let rate = bytes
-        .checked_div(duration.as_millis())
-        .and_then(|rate| u64::try_from(rate).ok());
+    let rate = bytes.checked_div(duration.as_millis()).and_then(|rate| u64::try_from(rate).ok());
     let mut facts: Vec<String> = rate.map(format::rate).into_iter().collect();
     match transfer.links.len() {
         0 | 1 => facts.extend(main_link(transfer).map(|kind| format::link(kind).to_owned())),

@@ -1,0 +1,222 @@
+//! What the daemon says.
+
+use std::path::Path;
+
+use super::*;
+use crate::testing;
+
+const STATUS: &str = concat!(
+    r#"{"name":"alice","identity":"3f2a 91bc","device":"laptop","server":"example.org:7835","#,
+    r#""registered":true,"registration_error":null,"transfers":[],"requests":0,"#,
+    r#""received_dir":"/home/alice/Downloads","warnings":[],"version":"0.0.0-fake","pid":4711}"#,
+);
+
+const TRANSFER: &str = concat!(
+    r#"{"id":"00112233445566778899aabbccddeeff","direction":"outgoing","peer":"bob","#,
+    r#""state":"active","label":"holiday","files":3,"files_done":1,"bytes":3000,"#,
+    r#""bytes_done":1000,"total_known":true,"rate":500,"link":"direct","#,
+    r#""links":{"direct":2000,"relayed":1000},"seconds":1.5,"started_at":1700000000,"#,
+    r#""detail":null,"error":null,"failures":[],"dest":null}"#,
+);
+
+const REQUEST: &str = concat!(
+    r#"{"id":"00ff","from":"bob","identity":"77aa","known":true,"verified":false,"#,
+    r#""device":"desk","files":2,"bytes":10,"total_known":false,"names":["a","b"],"#,
+    r#""received_at":1700000000}"#,
+);
+
+const CONTACT: &str = concat!(
+    r#"{"name":"bob","server":"example.org:7835","identity":"77aa","verified":true,"#,
+    r#""accept":"ask","dir":"/in","max_size":1024,"online":true,"#,
+    r#""safety_phrase":"one two","warning":null}"#,
+);
+
+fn request() -> RequestView {
+    RequestView {
+        id: "00ff".to_owned(),
+        from: "bob".to_owned(),
+        identity: "77aa".to_owned(),
+        known: true,
+        verified: false,
+        device: "desk".to_owned(),
+        files: 2,
+        bytes: 10,
+        total_known: false,
+        names: vec!["a".to_owned(), "b".to_owned()],
+        received_at: 1_700_000_000,
+    }
+}
+
+fn contact() -> ContactView {
+    ContactView {
+        name: "bob".to_owned(),
+        server: Some("example.org:7835".to_owned()),
+        identity: "77aa".to_owned(),
+        verified: true,
+        accept: Accept::Ask,
+        dir: Some(Path::new("/in").into()),
+        max_size: Some(1024),
+        online: Some(true),
+        safety_phrase: Some("one two".to_owned()),
+        warning: None,
+    }
+}
+
+#[track_caller]
+fn assert_reply(reply: Reply, json: &str) {
+    let line = format!(r#"{{"type":"response","id":7,"result":{{"ok":{json}}}}}"#);
+    assert_line(&Message::Response(Response { id: 7, result: Ok(reply) }), &line);
+}
+
+#[track_caller]
+fn assert_event(event: Event, json: &str) {
+    assert_line(&Message::Event(event), &format!(r#"{{"type":"event",{json}}}"#));
+}
+
+#[test]
+fn hello() {
+    let hello = Hello { version: 1, daemon: "0.1.0".to_owned(), pid: 4711 };
+    let line = r#"{"type":"hello","version":1,"daemon":"0.1.0","pid":4711}"#;
+    assert_line(&Message::Hello(hello), line);
+}
+
+#[test]
+fn errors() {
+    let error = ControlError::new(ErrorCode::NoSuchTransfer, "no transfer has the id 7");
+    let response = Response { id: 7, result: Err(error.clone()) };
+    assert_line(
+        &Message::Response(response),
+        concat!(
+            r#"{"type":"response","id":7,"result":{"error":{"code":"no_such_transfer","#,
+            r#""message":"no transfer has the id 7"}}}"#,
+        ),
+    );
+    assert_line(
+        &error.with_hint("look"),
+        r#"{"code":"no_such_transfer","message":"no transfer has the id 7","hint":"look"}"#,
+    );
+}
+
+#[test]
+fn replies() {
+    assert_reply(Reply::Done, r#"{"reply":"done"}"#);
+    assert_reply(
+        Reply::Status(testing::status()),
+        &format!(r#"{{"reply":"status","data":{STATUS}}}"#),
+    );
+    assert_reply(
+        Reply::SendStarted { transfer: "00ff".to_owned() },
+        r#"{"reply":"send_started","data":{"transfer":"00ff"}}"#,
+    );
+    assert_reply(
+        Reply::Requests(vec![request()]),
+        &format!(r#"{{"reply":"requests","data":[{REQUEST}]}}"#),
+    );
+    assert_reply(
+        Reply::Transfers(vec![testing::transfer(TransferState::Active)]),
+        &format!(r#"{{"reply":"transfers","data":[{TRANSFER}]}}"#),
+    );
+    assert_reply(
+        Reply::Invite { link: "filefleet:x".to_owned() },
+        r#"{"reply":"invite","data":{"link":"filefleet:x"}}"#,
+    );
+    assert_reply(Reply::Contact(contact()), &format!(r#"{{"reply":"contact","data":{CONTACT}}}"#));
+    assert_reply(
+        Reply::Contacts(vec![contact()]),
+        &format!(r#"{{"reply":"contacts","data":[{CONTACT}]}}"#),
+    );
+    assert_reply(
+        Reply::Identity { pem: "-----\n".to_owned() },
+        r#"{"reply":"identity","data":{"pem":"-----\n"}}"#,
+    );
+}
+
+#[test]
+fn pages_of_a_manifest() {
+    let entry = |path: &str, kind, size| EntryView { path: path.to_owned(), kind, size };
+    let entries = vec![
+        entry("d", EntryKind::Dir, 0),
+        entry("d/f", EntryKind::File, 5),
+        entry("d/l", EntryKind::Symlink, 0),
+    ];
+    assert_reply(
+        Reply::RequestPage(RequestPage { entries, total: 9, complete: false }),
+        concat!(
+            r#"{"reply":"request_page","data":{"entries":[{"path":"d","kind":"dir","size":0},"#,
+            r#"{"path":"d/f","kind":"file","size":5},{"path":"d/l","kind":"symlink","size":0}],"#,
+            r#""total":9,"complete":false}}"#,
+        ),
+    );
+}
+
+#[test]
+fn settings() {
+    let setting = || Setting {
+        key: "relay".to_owned(),
+        value: "true".to_owned(),
+        is_default: true,
+        help: "use the relay".to_owned(),
+    };
+    let json = r#"{"key":"relay","value":"true","is_default":true,"help":"use the relay"}"#;
+    assert_reply(Reply::Setting(setting()), &format!(r#"{{"reply":"setting","data":{json}}}"#));
+    assert_reply(
+        Reply::Settings(vec![setting()]),
+        &format!(r#"{{"reply":"settings","data":[{json}]}}"#),
+    );
+}
+
+#[test]
+fn events() {
+    assert_event(
+        testing::state(vec![testing::transfer(TransferState::Active)]),
+        &format!(
+            r#""event":"state","data":{{"status":{STATUS},"transfers":[{TRANSFER}],"requests":[],"contacts":[]}}"#
+        ),
+    );
+    assert_event(
+        Event::Transfer(testing::transfer(TransferState::Active)),
+        &format!(r#""event":"transfer","data":{TRANSFER}"#),
+    );
+    assert_event(Event::Request(request()), &format!(r#""event":"request","data":{REQUEST}"#));
+    assert_event(
+        Event::RequestGone { id: "00ff".to_owned() },
+        r#""event":"request_gone","data":{"id":"00ff"}"#,
+    );
+    assert_event(Event::Contact(contact()), &format!(r#""event":"contact","data":{CONTACT}"#));
+    assert_event(
+        Event::ContactGone { name: "bob".to_owned() },
+        r#""event":"contact_gone","data":{"name":"bob"}"#,
+    );
+    assert_event(
+        Event::Registration {
+            name: Some("alice".to_owned()),
+            server: None,
+            registered: false,
+            error: Some("no route".to_owned()),
+        },
+        r#""event":"registration","data":{"name":"alice","server":null,"registered":false,"error":"no route"}"#,
+    );
+    assert_event(
+        Event::Warning { message: "mind".to_owned() },
+        r#""event":"warning","data":{"message":"mind"}"#,
+    );
+}
+
+#[test]
+fn the_words_of_small_enums() {
+    let words = |values: &[serde_json::Value]| {
+        values.iter().map(|value| value.as_str().unwrap().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    use TransferState::*;
+    let states = [Queued, Waiting, Active, Paused, Done, Failed, Declined, Cancelled];
+    assert_eq!(
+        words(&states.map(|state| serde_json::to_value(state).unwrap())),
+        "queued waiting active paused done failed declined cancelled"
+    );
+    let links = [LinkKind::Lan, LinkKind::Direct, LinkKind::Relayed];
+    assert_eq!(words(&links.map(|link| serde_json::to_value(link).unwrap())), "lan direct relayed");
+    let accepts = [Accept::Always, Accept::Ask, Accept::Never];
+    assert_eq!(words(&accepts.map(|it| serde_json::to_value(it).unwrap())), "always ask never");
+    let directions = [Direction::Outgoing, Direction::Incoming];
+    assert_eq!(words(&directions.map(|it| serde_json::to_value(it).unwrap())), "outgoing incoming");
+}

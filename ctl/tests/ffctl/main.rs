@@ -1,0 +1,11 @@
+//! The real `ffctl`, against a daemon that plays a script.
+#![allow(clippy::unwrap_used)]
+
+mod commands;
+#[cfg(unix)]
+mod daemon;
+mod people;
+mod send;
+mod support;
+#[cfg(target_os = "linux")]
+mod terminal;

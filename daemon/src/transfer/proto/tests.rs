@@ -1,0 +1,186 @@
+//! Bytes on the wire: a snapshot and a round trip per message, and decoders against anything.
+
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::transfer::entry::{Entry, EntryKind, RelPath, Timestamp};
+
+const ID: TransferId = TransferId([0xab; 16]);
+
+fn path(text: &str) -> RelPath {
+    RelPath::new(text.split('/')).unwrap()
+}
+
+fn entry(kind: EntryKind) -> Entry {
+    Entry { path: path("a/b"), kind, mode: 0o640, mtime: Timestamp::new(-1, 5).unwrap() }
+}
+
+fn previews() -> Vec<Preview> {
+    vec![
+        Preview { path: path("a"), kind: PreviewKind::Directory, size: 0 },
+        Preview { path: path("a/b"), kind: PreviewKind::File, size: 7 },
+        Preview { path: path("c"), kind: PreviewKind::Symlink, size: 0 },
+    ]
+}
+
+/// Every message there is, with its type byte.
+fn messages() -> Vec<(u8, Message)> {
+    let totals = Totals { files: 1, bytes: 2, exact: true };
+    let text = || "no".to_owned();
+    let acks = vec![
+        Ack::Pack { number: 1 },
+        Ack::Block { file: 2, revision: 3, block: 4, cv: [5; 32] },
+        Ack::File { file: 6, revision: 7 },
+    ];
+    let link = EntryKind::Symlink { target: b"../x".to_vec() };
+    vec![
+        (16, Message::Request { totals, preview: previews() }),
+        (17, Message::Totals(totals)),
+        (18, Message::Answer(Answer::Accept { instance: 9 })),
+        (18, Message::Answer(Answer::Waiting)),
+        (18, Message::Answer(Answer::Decline { reason: Reason::Declined, text: text() })),
+        (19, Message::Start { file: 1, revision: 2, entry: entry(EntryKind::File { size: 3 }) }),
+        (19, Message::Start { file: 1, revision: 0, entry: entry(EntryKind::Directory) }),
+        (19, Message::Start { file: 1, revision: 0, entry: entry(link) }),
+        (20, Message::End { file: 1, revision: 2, root: [3; 32] }),
+        (21, Message::Acked(acks)),
+        (22, Message::Delivered { files: 1, bytes: 2 }),
+        (23, Message::FileFailed { file: 1, reason: Reason::SourceChanged, text: text() }),
+        (24, Message::Finish { entries: 1 }),
+        (25, Message::Complete { files: 1, bytes: 2 }),
+        (26, Message::Cancel { reason: Reason::Cancelled, text: text() }),
+        (27, Message::PageQuery { offset: 1, limit: 2 }),
+        (28, Message::Page { offset: 1, last: true, entries: previews() }),
+    ]
+}
+
+#[test]
+fn every_message_has_its_number_and_comes_back_equal() {
+    for (number, message) in messages() {
+        let envelope = Envelope { transfer: ID, message };
+        let bytes = envelope.encode();
+        assert_eq!(bytes[0], number, "{envelope:?}");
+        assert_eq!(bytes[1..17], ID.0);
+        assert_eq!(Envelope::decode(&bytes).unwrap().as_ref(), Some(&envelope));
+    }
+}
+
+#[test]
+fn messages_lie_in_bytes_as_documented() {
+    let bytes = |message| {
+        let encoded = Envelope { transfer: ID, message }.encode();
+        encoded[17..].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let totals = Totals { files: 1, bytes: 2, exact: true };
+    assert_eq!(bytes(Message::Totals(totals)), "0000000000000001000000000000000201");
+    assert_eq!(bytes(Message::Answer(Answer::Accept { instance: 9 })), "000000000000000009");
+    assert_eq!(bytes(Message::Answer(Answer::Waiting)), "01");
+    let decline = Answer::Decline { reason: Reason::Declined, text: "no".to_owned() };
+    assert_eq!(bytes(Message::Answer(decline)), "020100026e6f");
+    let acks = vec![Ack::Pack { number: 1 }, Ack::File { file: 6, revision: 7 }];
+    assert_eq!(bytes(Message::Acked(acks)), "0002000000000000000001020000000000000006" .to_owned() + "07");
+    assert_eq!(bytes(Message::PageQuery { offset: 1, limit: 2 }), "00000000000000010002");
+    let failed = Message::FileFailed { file: 1, reason: Reason::Io, text: String::new() };
+    assert_eq!(bytes(failed), "00000000000000010f0000");
+    let start = Message::Start { file: 1, revision: 2, entry: entry(EntryKind::File { size: 3 }) };
+    let expected = "000000000000000102\
+                    00\
+                    01a0\
+                    ffffffffffffffff\
+                    00000005\
+                    0003612f62\
+                    0000000000000003";
+    assert_eq!(bytes(start), expected);
+}
+
+#[test]
+fn what_is_cut_short_too_long_or_unknown_is_told_apart() {
+    for (_, message) in messages() {
+        let bytes = Envelope { transfer: ID, message }.encode();
+        for len in 0..bytes.len() {
+            assert!(Envelope::decode(&bytes[..len]).is_err());
+        }
+        let mut longer = bytes.clone();
+        longer.push(0);
+        assert_eq!(Envelope::decode(&longer), Err(WireError::Trailing));
+    }
+    let mut unknown = vec![200];
+    unknown.extend_from_slice(&ID.0);
+    assert_eq!(Envelope::decode(&unknown), Ok(None));
+}
+
+#[test]
+fn counts_and_lengths_are_bounded_before_anything_is_allocated() {
+    let mut acks = vec![21];
+    acks.extend_from_slice(&ID.0);
+    acks.extend_from_slice(&(MAX_ACKS + 1).to_be_bytes());
+    assert!(matches!(Envelope::decode(&acks), Err(WireError::TooLong { .. })));
+    let prefix = Prefix { kind: StreamKind::Pack, transfer: ID, header_len: MAX_PACK_TABLE };
+    let mut bytes = prefix.encode();
+    assert_eq!(Prefix::decode(&bytes), Ok(prefix));
+    bytes[17..].copy_from_slice(&u32::MAX.to_be_bytes());
+    assert!(matches!(Prefix::decode(&bytes), Err(WireError::TooLong { .. })));
+}
+
+fn pack(sizes: &[u64]) -> PackHeader {
+    let item = |(index, size): (usize, &u64)| PackEntry {
+        index: index as u64,
+        entry: entry(EntryKind::File { size: *size }),
+        hash: [1; 32],
+    };
+    PackHeader { number: 3, entries: sizes.iter().enumerate().map(item).collect() }
+}
+
+fn encode_pack(header: &PackHeader) -> Vec<u8> {
+    let mut table = Vec::new();
+    header.entries.iter().for_each(|entry| entry.put(&mut table));
+    PackHeader::encode_table(header.number, header.entries.len() as u16, &table)
+}
+
+#[test]
+fn packs_and_blocks_come_back_equal_and_hold_at_most_one_block() {
+    for sizes in [&[][..], &[0], &[1 << 20], &[1 << 19, 1 << 19, 0]] {
+        let header = pack(sizes);
+        assert_eq!(PackHeader::decode(&encode_pack(&header)), Ok(header));
+    }
+    for sizes in [&[(1 << 20) + 1][..], &[1 << 20, 1], &[u64::MAX, 2], &[u64::MAX, u64::MAX, 3]] {
+        assert!(PackHeader::decode(&encode_pack(&pack(sizes))).is_err(), "{sizes:?}");
+    }
+    let block = BlockHeader { file: 1, revision: 2, block: 3, len: 1 << 20, cv: [4; 32] };
+    assert_eq!(block.encode().len(), BLOCK_HEADER_LEN as usize);
+    assert_eq!(BlockHeader::decode(&block.encode()), Ok(block));
+    for len in [0, (1 << 20) + 1] {
+        assert!(BlockHeader::decode(&BlockHeader { len, ..block }.encode()).is_err());
+    }
+}
+
+#[test]
+fn hostile_paths_never_become_entries() {
+    for bad in ["../x", "/etc/x", "a/../../x", "a//b", "", ".", "a\0b"] {
+        let mut out = Vec::new();
+        out.push(0);
+        out.extend_from_slice(&0o644_u16.to_be_bytes());
+        out.extend_from_slice(&[0; 12]);
+        out.extend_from_slice(&(bad.len() as u16).to_be_bytes());
+        out.extend_from_slice(bad.as_bytes());
+        out.extend_from_slice(&[0; 8]);
+        assert!(read_entry(&mut Reader::new(&out)).is_err(), "{bad:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), number in 16_u8..30) {
+        let _ = Envelope::decode(&bytes);
+        let mut typed = vec![number];
+        typed.extend_from_slice(&bytes);
+        let _ = Envelope::decode(&typed);
+        let _ = PackHeader::decode(&bytes);
+        let _ = BlockHeader::decode(&bytes);
+        if let Some(prefix) = bytes.first_chunk::<PREFIX_LEN>() {
+            let _ = Prefix::decode(prefix);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that a purpose needs and that are missing; does nothing else.
+#
+# Usage: packaging/dev/needs.sh demo|test
+set -euo pipefail
+
+# PACKAGE:COMMAND, the command being what shows that the package is there.
+demo=(gcc:cc b3sum:b3sum)
+test=("${demo[@]}" iproute2:ip nftables:nft tcpdump:tcpdump iputils-ping:ping util-linux:setpriv)
+
+case "${1:-}" in
+  demo) wanted=("${demo[@]}") ;;
+  test) wanted=("${test[@]}") ;;
+  *) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '2,5p' >&2; exit 2 ;;
+esac
+
+PATH=$PATH:/usr/sbin:/sbin
+missing=()
+for pair in "${wanted[@]}"; do
+  command -v "${pair#*:}" >/dev/null || missing+=("${pair%%:*}")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+command -v apt-get >/dev/null || {
+  echo "needs: please install: ${missing[*]} (this script knows Debian and Ubuntu only)" >&2
+  exit 1
+}
+as_root=()
+[ "$(id -u)" -eq 0 ] || as_root=(sudo)
+echo "== installing ${missing[*]}" >&2
+export DEBIAN_FRONTEND=noninteractive
+install() { "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; }
+install 2>/dev/null || { "${as_root[@]}" apt-get update -qq && install; }

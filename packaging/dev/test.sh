@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs every test of the workspace: units, the real programs end to
+# end, and network namespaces. A test that cannot run here fails; none is skipped.
+#
+# Usage: packaging/dev/test.sh [--long]
+#   --long   also the repetitions and the figures (benchmarks), which take much longer
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/../.." && pwd)
+long=0
+case "${1:-}" in
+  "") ;;
+  --long) long=1 ;;
+  -h | --help) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '2,7p'; exit 0 ;;
+  *) echo "test: unknown option $1" >&2; exit 2 ;;
+esac
+
+"$root/packaging/dev/needs.sh" test
+cd "$root"
+export PATH=$PATH:/usr/sbin:/sbin
+# Makes a test fail that would otherwise say "skipped: needs …".
+export FILEFLEET_TEST_NO_SKIP=1
+
+echo "== programs"
+cargo build --locked --workspace --bins
+echo "== tests"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+cargo test --locked --workspace --all-targets 2>&1 | tee "$log"
+cargo test --locked --workspace --doc 2>&1 | tee -a "$log"
+if grep -Eq '[1-9][0-9]* ignored|skipped: needs' "$log"; then
+  echo "test: a test was skipped" >&2
+  exit 1
+fi
+if [ "$long" -eq 1 ]; then
+  "$root/packaging/dev/bench.sh"
+fi
