@@ -1,0 +1,6 @@
+//! Two or more daemons' peers and a server in one process, over loopback.
+
+#![allow(clippy::unwrap_used)]
+
+mod relayed;
+mod support;
