@@ -2,5 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod direct;
+mod endings;
 mod relayed;
 mod support;
