@@ -175,3 +175,6 @@ pub enum ConnectError {
     #[error("this daemon takes no more sessions")]
     Unavailable,
 }
+
+#[cfg(test)]
+mod tests;

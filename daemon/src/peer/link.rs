@@ -26,6 +26,7 @@ use super::{
     close::CloseCode,
     frame::{Frame, FrameError, HEADER_LEN, Hello, Message, decode_header},
 };
+use crate::connect::driver::Connector;
 use crate::transport::{
     Congestion, Path, endpoint_config,
     relayed::{Gone, RelayedPath, Ticket},
@@ -50,6 +51,8 @@ pub(super) struct Local {
     pub(super) congestion: Congestion,
     /// The endpoint over the main socket.
     pub(super) main: Endpoint,
+    /// Looks for direct paths over the main socket.
+    pub(super) connector: Connector,
 }
 
 /// A link whose two ends have greeted each other.
@@ -119,6 +122,14 @@ impl LinkError {
 }
 
 impl Local {
+    /// What a direct link to this address is.
+    pub(super) fn kind_of(&self, remote: SocketAddr) -> LinkKind {
+        match self.connector.is_on_link(remote) {
+            true => LinkKind::Lan,
+            false => LinkKind::Direct,
+        }
+    }
+
     fn client(&self, device: DeviceKey, path: Path) -> Result<ClientConfig, TlsError> {
         let tls = self.tls.client(Expected::Exactly(device))?;
         let mut config = ClientConfig::new(Arc::new(tls));
@@ -181,8 +192,8 @@ impl Local {
         peer: &Peer,
         incarnation: u64,
         remote: SocketAddr,
-        kind: LinkKind,
     ) -> Result<Opened, LinkError> {
+        let kind = self.kind_of(remote);
         let config = self.client(peer.device(), Path::Direct)?;
         let connecting = self.main.connect_with(config, remote, SERVER_NAME)?;
         let setup = async {
@@ -198,8 +209,8 @@ impl Local {
         peer: &Peer,
         incarnation: u64,
         connection: Connection,
-        kind: LinkKind,
     ) -> Result<Opened, LinkError> {
+        let kind = self.kind_of(canonical(connection.remote_address()));
         within_setup(self.greet(peer, incarnation, connection, kind, false)).await
     }
 

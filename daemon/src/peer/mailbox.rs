@@ -90,11 +90,6 @@ impl Outbox {
         }
         Ok(())
     }
-
-    /// Whether everything has been acknowledged.
-    pub(super) fn is_empty(&self) -> bool {
-        self.unacked.is_empty()
-    }
 }
 
 /// The receiving half: what came out of order, and what is next.
@@ -187,7 +182,7 @@ mod tests {
         }
         assert_eq!(drain(&mut inbox), [text(2), text(3)]);
         outbox.acked(inbox.acknowledged()).unwrap();
-        assert!(outbox.is_empty());
+        assert!(outbox.unacked.is_empty());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use filefleet_server::{
         relay::SessionId,
         rendezvous::RefuseReason,
     },
-    udp::{DemuxSocket, OtherDatagram, bind_udp},
+    udp::{DemuxSocket, bind_udp},
 };
 use quinn::{Connection, Endpoint, Incoming, TokioRuntime};
 use tokio::{
@@ -34,6 +34,7 @@ use super::{
     link::{FAREWELL, Local, server_config},
     session::actor::{Command, Ending, Parts, SessionActor, Waiter, ticket_of},
 };
+use crate::connect::driver::Connector;
 use crate::transport::{
     Congestion, Path, endpoint_config,
     tls::{Expected, KeySet, Tls, peer_device_key},
@@ -46,7 +47,7 @@ const MAX_HANDSHAKES: usize = 32;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Requests to the actor; a caller waits while it is full.
 const REQUESTS: usize = 64;
-/// STUN messages that wait for the actor; more are dropped, and said again by whoever needs them.
+/// STUN messages that wait for the connector; more are dropped, and said again by whoever needs them.
 const STUN_MESSAGES: usize = 256;
 /// Refusals that may come in before the call they are about has been answered.
 const REFUSALS: usize = 16;
@@ -103,7 +104,9 @@ impl Peers {
             listen,
             congestion,
         } = config;
-        let (socket, stun) = DemuxSocket::new(bind_udp(listen)?, STUN_MESSAGES)?;
+        let socket = bind_udp(listen)?;
+        let port = socket.local_addr()?.port();
+        let (socket, stun) = DemuxSocket::new(socket, STUN_MESSAGES)?;
         let tls = Tls::new(&device_key).map_err(io::Error::other)?;
         let keys = KeySet::default();
         let expected = Expected::Among(keys.clone());
@@ -112,9 +115,11 @@ impl Peers {
         let main = Endpoint::new_with_abstract_socket(
             endpoint_config(&device_key),
             Some(server),
-            socket,
+            socket.clone(),
             Arc::new(TokioRuntime),
         )?;
+        let (rendezvous, rendezvous_end) = watch::channel(None);
+        let connector = Connector::spawn(socket, port, stun, rendezvous_end.clone());
         let local = Arc::new(Local {
             device_key,
             certificate,
@@ -122,10 +127,10 @@ impl Peers {
             keys,
             congestion,
             main: main.clone(),
+            connector,
         });
         let (requests, requests_end) = mpsc::channel(REQUESTS);
-        let (rendezvous, rendezvous_end) = watch::channel(None);
-        let actor = Actor::new(local, gate, events, rendezvous_end, requests_end, stun);
+        let actor = Actor::new(local, gate, events, rendezvous_end, requests_end);
         let actor = AbortOnDropHandle::new(tokio::spawn(actor.run()));
         Ok(Self(Arc::new(Shared {
             requests,
@@ -212,7 +217,6 @@ struct Actor {
     events: mpsc::Sender<PeerEvent>,
     rendezvous: watch::Receiver<Option<Client>>,
     requests: mpsc::Receiver<Request>,
-    stun: mpsc::Receiver<OtherDatagram>,
     sessions: HashMap<DeviceKey, Entry>,
     actors: JoinSet<Ended>,
     generations: u64,
@@ -229,7 +233,6 @@ enum Input {
     Ended(Ended),
     Incoming(Option<Incoming>),
     Connected(Option<Connection>),
-    Stun(OtherDatagram),
     Refused,
 }
 
@@ -240,7 +243,6 @@ impl Actor {
         events: mpsc::Sender<PeerEvent>,
         rendezvous: watch::Receiver<Option<Client>>,
         requests: mpsc::Receiver<Request>,
-        stun: mpsc::Receiver<OtherDatagram>,
     ) -> Self {
         Self {
             local,
@@ -248,7 +250,6 @@ impl Actor {
             events,
             rendezvous,
             requests,
-            stun,
             sessions: HashMap::new(),
             actors: JoinSet::new(),
             generations: 0,
@@ -270,7 +271,6 @@ impl Actor {
                 Some(Ok(ended)) = self.actors.join_next() => Input::Ended(ended),
                 incoming = main.accept() => Input::Incoming(incoming),
                 Some(Ok(connection)) = self.handshakes.join_next() => Input::Connected(connection),
-                Some(datagram) = self.stun.recv() => Input::Stun(datagram),
                 Some(_) = self.refusing.join_next() => Input::Refused,
             };
             match input {
@@ -286,7 +286,6 @@ impl Actor {
                 Input::Ended(ended) => self.on_ended(ended),
                 Input::Incoming(Some(incoming)) => self.on_incoming(incoming),
                 Input::Connected(Some(connection)) => self.on_connected(connection),
-                Input::Stun(datagram) => self.on_stun(&datagram),
                 Input::Connected(None) | Input::Refused => {}
             }
         }
@@ -544,10 +543,6 @@ impl Actor {
         if !adopted {
             connection.close(CloseCode::SessionGone.wire(), b"");
         }
-    }
-
-    fn on_stun(&self, datagram: &OtherDatagram) {
-        tracing::trace!(source = %datagram.source, "STUN");
     }
 
     async fn shutdown(&mut self) {

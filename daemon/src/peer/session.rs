@@ -2,6 +2,7 @@
 //! `session/actor.rs`.
 
 pub(super) mod actor;
+mod direct;
 mod links;
 
 use std::{fmt, sync::Arc};

@@ -1,6 +1,7 @@
 //! The actor of one session: it owns the links, numbers the messages and decides when it is over.
 
 use std::{
+    net::SocketAddr,
     ops::ControlFlow,
     sync::Arc,
     time::{Duration, Instant},
@@ -26,8 +27,10 @@ use super::{
         mailbox::{Inbox, Outbox, Violation},
     },
     Ends, Session,
+    direct::{Direct, MAX_DIRECT},
     links::Links,
 };
+use crate::connect::{driver, offer::Offer};
 use crate::transport::{MAX_STREAMS, relayed::Ticket, tls::KeyGuard};
 
 /// How long a session without links waits for one before it is over.
@@ -38,6 +41,9 @@ const IDLE: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_millis(500);
 /// The side that does not call again first waits so long for the other one's call.
 const CALL_BACK: Duration = Duration::from_millis(1500);
+/// Between two attempts to get a relayed link back: doubled from the first to the last.
+const CALL_PAUSE: Duration = Duration::from_secs(1);
+const MAX_CALL_PAUSE: Duration = Duration::from_secs(30);
 
 /// Commands of the peers' actor; it drops what does not fit, and the link in question fails.
 const COMMANDS: usize = 16;
@@ -107,6 +113,10 @@ pub(in crate::peer) struct SessionActor {
     running: JoinSet<LinkEnd>,
     opening: JoinSet<Result<Opened, LinkError>>,
     calling: JoinSet<Result<Call, client::Error>>,
+    call_at: Instant,
+    call_pause: Duration,
+    dialling: JoinSet<(SocketAddr, Result<Opened, LinkError>)>,
+    direct: Direct,
     /// The relay sessions of calls that are not links yet.
     tickets: Vec<SessionId>,
     failure: ConnectError,
@@ -121,6 +131,8 @@ enum Input {
     Command(Option<Command>),
     Opened(Result<Opened, LinkError>),
     Called(Result<Call, client::Error>),
+    Dialled(SocketAddr, Result<Opened, LinkError>),
+    Found(driver::Event),
     Ended(LinkEnd),
     Frame(LinkId, Frame),
     Outgoing(Option<Bytes>),
@@ -176,6 +188,10 @@ impl SessionActor {
             running: JoinSet::new(),
             opening: JoinSet::new(),
             calling: JoinSet::new(),
+            call_at: Instant::now(),
+            call_pause: CALL_PAUSE,
+            dialling: JoinSet::new(),
+            direct: Direct::default(),
             tickets: Vec::new(),
             failure: ConnectError::TimedOut,
             active_at: Instant::now(),
@@ -213,6 +229,8 @@ impl SessionActor {
             Some(Ok(end)) = self.running.join_next() => Input::Ended(end),
             Some(Ok(opened)) = self.opening.join_next() => Input::Opened(opened),
             Some(Ok(called)) = self.calling.join_next() => Input::Called(called),
+            Some(Ok((to, opened))) = self.dialling.join_next() => Input::Dialled(to, opened),
+            found = self.direct.next() => Input::Found(found),
             command = self.commands.recv() => Input::Command(command),
             Ok(()) = self.ends.wishes.changed() => Input::Wishes,
             Some((link, frame)) = self.frames.recv() => Input::Frame(link, frame),
@@ -244,6 +262,8 @@ impl SessionActor {
             Input::Opened(Ok(link)) => self.on_opened(link),
             Input::Opened(Err(error)) => self.on_failed(&error),
             Input::Called(called) => self.on_called(called),
+            Input::Dialled(remote, opened) => self.on_dialled(remote, opened),
+            Input::Found(found) => self.on_found(found),
             Input::Ended(end) => self.on_link_end(&end),
             Input::Frame(link, frame) => self.on_frame(link, frame),
             Input::Outgoing(Some(message)) => self.say(Kind::ENGINE, message),
@@ -267,10 +287,8 @@ impl SessionActor {
             }
             Command::Refused(..) => {}
             Command::Adopt(connection) => {
-                let kind = LinkKind::Direct;
                 let (local, peer, incarnation) = self.for_link();
-                self.opening
-                    .spawn(async move { local.adopt(&peer, incarnation, connection, kind).await });
+                self.opening.spawn(async move { local.adopt(&peer, incarnation, connection).await });
             }
             Command::Wait(waiter) => {
                 self.waiters.push(waiter);
@@ -300,6 +318,10 @@ impl SessionActor {
             }
             _ => self.their_incarnation = Some(link.incarnation),
         }
+        if link.kind == LinkKind::Relayed {
+            self.calling.abort_all();
+            self.call_pause = CALL_PAUSE;
+        }
         self.add_link(link);
         self.close_surplus();
         self.flush();
@@ -309,20 +331,55 @@ impl SessionActor {
     fn add_link(&mut self, link: Opened) {
         tracing::info!(peer = %self.peer.name, link = ?link.id, kind = ?link.kind, "link up");
         let next = self.inbox.acknowledged();
-        let wiring = self
-            .links
-            .add(&link, next, self.frames_in.clone(), self.streams.clone());
+        let wiring = self.links.add(&link, next, self.frames_in.clone(), self.streams.clone());
         self.running.spawn(link.run(wiring));
         self.active_at = Instant::now();
         self.show_links();
     }
 
+    /// Whether this side calls again first, dials direct links and closes what is too much.
+    fn is_controlling(&self) -> bool {
+        self.local.certificate.device() < self.peer.device()
+    }
+
     /// Of two crossing calls, the one of the lower device key wins; it closes the other one.
     fn close_surplus(&mut self) {
-        if self.local.certificate.device() < self.peer.device() {
-            for id in self.links.surplus() {
+        if self.is_controlling() {
+            let excess = self.links.excess(MAX_DIRECT);
+            for id in self.links.surplus().into_iter().chain(excess) {
                 self.close_link(id, CloseCode::Redundant);
             }
+        }
+    }
+
+    fn on_found(&mut self, found: driver::Event) -> Flow {
+        match found {
+            driver::Event::Offer(offer) => return self.say(Kind::SIGNAL, offer.encode()),
+            driver::Event::Reachable(path) => {
+                self.direct.on_reachable(path);
+                self.dial(false);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Connects over the best path that answers, if it is better than what there is.
+    fn dial(&mut self, spare: bool) {
+        // A peer that has not spoken on the relayed link yet has no session to join.
+        if !self.is_controlling() || self.their_incarnation.is_none() {
+            return;
+        }
+        let Some(remote) = self.direct.choose(self.links.direct(), spare) else { return };
+        let (local, peer, incarnation) = self.for_link();
+        self.dialling
+            .spawn(async move { (remote, local.dial(&peer, incarnation, remote).await) });
+    }
+
+    fn on_dialled(&mut self, remote: SocketAddr, opened: Result<Opened, LinkError>) -> Flow {
+        self.direct.dialled(remote, opened.is_ok());
+        match opened {
+            Ok(link) => self.on_opened(link),
+            Err(error) => self.on_failed(&error),
         }
     }
 
@@ -360,8 +417,8 @@ impl SessionActor {
 
     fn on_called(&mut self, called: Result<Call, client::Error>) -> Flow {
         match called {
-            Ok(call) if call.certificate.device() != self.peer.device() => {
-                tracing::debug!(peer = %self.peer.name, "called back, but on another device");
+            Ok(call) if call.certificate != self.peer.certificate => {
+                tracing::debug!(peer = %self.peer.name, "called back, but it is another device");
             }
             Ok(call) => self.open_relayed(ticket_of(&call)),
             Err(error) => tracing::debug!(peer = %self.peer.name, %error, "could not call again"),
@@ -370,30 +427,33 @@ impl SessionActor {
     }
 
     fn on_link_end(&mut self, end: &LinkEnd) -> Flow {
+        let kind = self.links.kind(end.id);
         self.drop_link(end.id);
         if end.violation {
             return ControlFlow::Break(Ending::Closed(CloseReason::Protocol));
         }
-        match end.code.and_then(CloseReason::of_peer) {
-            Some(reason) => ControlFlow::Break(Ending::Closed(reason)),
-            None => {
-                self.call_again();
-                ControlFlow::Continue(())
+        match (end.code, end.code.and_then(CloseReason::of_peer)) {
+            (_, Some(reason)) => return ControlFlow::Break(Ending::Closed(reason)),
+            (Some(_), None) => {}
+            (None, None) if kind.is_some_and(|kind| kind != LinkKind::Relayed) => {
+                self.direct.restart();
             }
+            (None, None) => {}
         }
+        self.call_again();
+        ControlFlow::Continue(())
     }
 
-    /// Calls for a new relayed link when the last link has died under somebody who needs it.
+    /// Calls for a new relayed link when there is none, if anybody needs the session.
     fn call_again(&mut self) {
-        let needed = self.ends.wishes.borrow().guards > 0 || !self.waiters.is_empty();
         let busy = !self.calling.is_empty() || !self.opening.is_empty();
-        if !needed || busy || !self.links.is_empty() {
+        if !self.is_needed() || busy || self.links.has_relayed() || Instant::now() < self.call_at {
             return;
         }
-        let Some(client) = self.rendezvous.borrow().clone() else {
-            return;
-        };
-        let first = self.local.certificate.device() < self.peer.device();
+        let Some(client) = self.rendezvous.borrow().clone() else { return };
+        self.call_at = Instant::now() + self.call_pause;
+        self.call_pause = (self.call_pause * 2).min(MAX_CALL_PAUSE);
+        let first = self.is_controlling();
         let name = self.peer.name.clone();
         self.calling.spawn(async move {
             if !first {
@@ -401,6 +461,10 @@ impl SessionActor {
             }
             client.call(&name).await
         });
+    }
+
+    fn is_needed(&self) -> bool {
+        self.ends.wishes.borrow().guards > 0 || !self.waiters.is_empty()
     }
 
     fn on_frame(&mut self, link: LinkId, frame: Frame) -> Flow {
@@ -413,7 +477,6 @@ impl SessionActor {
             self.close_link(link, CloseCode::Protocol);
             return ControlFlow::Break(Ending::Closed(CloseReason::Protocol));
         }
-        self.active_at = Instant::now();
         self.take_signals();
         self.flush();
         ControlFlow::Continue(())
@@ -428,14 +491,15 @@ impl SessionActor {
     /// Reads what is the session's own, up to the next message of the engine.
     fn take_signals(&mut self) {
         while let Some(kind) = self.inbox.next_kind().filter(|kind| *kind != Kind::ENGINE) {
-            let body = self.inbox.pop();
-            tracing::trace!(?kind, length = body.map(|body| body.len()), "signal");
+            let body = self.inbox.pop().filter(|_| kind == Kind::SIGNAL);
+            if let Some(offer) = body.and_then(Offer::decode) {
+                self.direct.on_offer(offer);
+            }
             self.links.acknowledge(self.inbox.acknowledged());
         }
     }
 
     fn say(&mut self, kind: Kind, body: Bytes) -> Flow {
-        self.active_at = Instant::now();
         self.outbox.push(kind, body);
         self.flush();
         ControlFlow::Continue(())
@@ -462,7 +526,13 @@ impl SessionActor {
     }
 
     fn on_wishes(&mut self) -> Flow {
-        let close = self.ends.wishes.borrow_and_update().close;
+        let (direct, close) = {
+            let wishes = self.ends.wishes.borrow_and_update();
+            (wishes.direct, wishes.close)
+        };
+        if direct {
+            self.direct.allow(&self.local.connector);
+        }
         match close {
             Some(reason) => ControlFlow::Break(Ending::Closed(reason)),
             None => ControlFlow::Continue(()),
@@ -480,12 +550,15 @@ impl SessionActor {
         }
         self.flush();
         self.show_links();
-        if look.active || self.ends.wishes.borrow().guards > 0 {
+        if look.active || self.is_needed() {
             self.active_at = now;
         }
         if now.duration_since(self.active_at) > IDLE {
             return ControlFlow::Break(Ending::Closed(CloseReason::Idle));
         }
+        let wanted = self.is_needed() && self.links.direct().is_empty();
+        self.direct.tick(now, wanted);
+        self.dial(true);
         self.call_again();
         self.end_if_hopeless()
     }

@@ -17,6 +17,7 @@ use super::super::{
     link::{Opened, Wiring},
     mailbox::WINDOW,
 };
+use super::direct::Taken;
 
 /// A link that has sent for this long without hearing anything is not used for anything new.
 const QUIET: Duration = Duration::from_millis(1500);
@@ -117,16 +118,27 @@ impl Links {
         self.live.values().map(|live| &live.view.connection)
     }
 
-    pub(super) fn has(&self, kind: LinkKind) -> bool {
-        self.live.values().any(|live| live.view.kind == kind)
+    pub(super) fn kind(&self, id: LinkId) -> Option<LinkKind> {
+        self.live.get(&id).map(|live| live.view.kind)
     }
 
-    /// How many links do not go through the relay.
-    pub(super) fn direct(&self) -> usize {
-        self.live
-            .values()
-            .filter(|live| live.view.kind != LinkKind::Relayed)
-            .count()
+    pub(super) fn has_relayed(&self) -> bool {
+        self.live.values().any(|live| live.view.kind == LinkKind::Relayed)
+    }
+
+    /// The links that do not go through the relay.
+    pub(super) fn direct(&self) -> Vec<Taken> {
+        let views = self.live.values().map(|live| &live.view);
+        let direct = views.filter(|view| view.kind != LinkKind::Relayed);
+        direct.map(|view| (view.remote, view.kind == LinkKind::Lan)).collect()
+    }
+
+    /// Direct links beyond `most`, worst first.
+    pub(super) fn excess(&self, most: usize) -> Vec<LinkId> {
+        let direct = |live: &&&Live| live.view.kind != LinkKind::Relayed;
+        let ranked = self.ranked();
+        let excess: Vec<_> = ranked.iter().filter(direct).skip(most).collect();
+        excess.into_iter().rev().map(|live| live.view.id).collect()
     }
 
     /// Gives a message to the best link; `None` if there is no link or its queue is full.

@@ -1,0 +1,109 @@
+//! Direct links beside the relayed one: offers go out and come in, paths that work are dialled.
+//! Until direct links are allowed, no candidate leaves and none that came is used.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use crate::connect::{
+    driver::{Attempt, Connector, Event, Reachable},
+    offer::Offer,
+};
+
+/// Direct links at a time: one to use, one to turn to.
+pub(super) const MAX_DIRECT: usize = 2;
+/// While there is no direct link, everything is looked at again so often.
+const AGAIN: Duration = Duration::from_secs(30);
+
+/// The remote address of a direct link, and whether it is on a shared network.
+pub(super) type Taken = (SocketAddr, bool);
+
+/// The search for direct paths to the session's peer.
+#[derive(Debug, Default)]
+pub(super) struct Direct {
+    attempt: Option<Attempt>,
+    /// Came before direct links were allowed.
+    early: Option<Offer>,
+    reachable: Vec<Reachable>,
+    dialling: Vec<Taken>,
+    looked_at: Option<Instant>,
+}
+
+impl Direct {
+    /// Direct links are allowed from now on.
+    pub(super) fn allow(&mut self, connector: &Connector) {
+        if self.attempt.is_none() {
+            let attempt = connector.open();
+            if let Some(offer) = self.early.take() {
+                attempt.theirs(offer);
+            }
+            self.attempt = Some(attempt);
+            self.looked_at = Some(Instant::now());
+        }
+    }
+
+    /// The peer says where it is.
+    pub(super) fn on_offer(&mut self, offer: Offer) {
+        match &self.attempt {
+            Some(attempt) => attempt.theirs(offer),
+            None => self.early = Some(offer),
+        }
+    }
+
+    /// The next finding. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Event {
+        match &mut self.attempt {
+            Some(attempt) => attempt.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A path works.
+    pub(super) fn on_reachable(&mut self, path: Reachable) {
+        self.reachable.retain(|known| known.remote != path.remote);
+        self.reachable.push(path);
+        self.reachable.sort_by_key(|known| (!known.on_link, known.rtt));
+    }
+
+    /// A direct link died: everybody is asked again.
+    pub(super) fn restart(&mut self) {
+        self.reachable.clear();
+        self.looked_at = Some(Instant::now());
+        if let Some(attempt) = &self.attempt {
+            attempt.restart();
+        }
+    }
+
+    /// Looks again from time to time while a direct link is wanted.
+    pub(super) fn tick(&mut self, now: Instant, wanted: bool) {
+        if !wanted {
+            self.looked_at = Some(now);
+        } else if self.looked_at.is_some_and(|at| now.duration_since(at) > AGAIN) {
+            self.restart();
+        }
+    }
+
+    /// Which path to dial next, given the direct links that there are: one that is better than
+    /// those, or one to spare.
+    pub(super) fn choose(&mut self, links: Vec<Taken>, spare: bool) -> Option<SocketAddr> {
+        let mut taken = links;
+        taken.extend(&self.dialling);
+        let is_free = |path: &&Reachable| taken.iter().all(|(remote, _)| *remote != path.remote);
+        let best = self.reachable.iter().find(is_free)?;
+        let better = taken.iter().all(|(_, on_link)| best.on_link && !on_link);
+        if !better && !(spare && taken.len() < MAX_DIRECT) {
+            return None;
+        }
+        self.dialling.push((best.remote, best.on_link));
+        Some(best.remote)
+    }
+
+    /// A dial has ended; a path that failed is not tried before it answers again.
+    pub(super) fn dialled(&mut self, remote: SocketAddr, succeeded: bool) {
+        self.dialling.retain(|(dialling, _)| *dialling != remote);
+        if !succeeded {
+            self.reachable.retain(|path| path.remote != remote);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Who is refused, and how sessions end.
+
+use bytes::Bytes;
+use ed25519_dalek::SigningKey;
+use filefleet_server::protos::{certificate::IdentityKey, rendezvous::RefuseReason};
+
+use super::{
+    super::{
+        Admission, CloseReason, ConnectError, LinkKind, PeerEvent,
+        link::server_config,
+    },
+    support::{TestServer, User, kinds, soon},
+};
+use crate::transport::{
+    Congestion, Path, endpoint_config,
+    tls::{Expected, KeySet, SERVER_NAME, Tls},
+};
+
+fn nobody() -> IdentityKey {
+    IdentityKey::from_bytes([9; 32])
+}
+
+#[tokio::test]
+async fn another_identity_than_the_pinned_one_is_refused_and_both_are_told() {
+    let server = TestServer::start();
+    let alice = User::start("alice", 1, &server).await;
+    let mut bob = User::start("bob", 2, &server).await;
+    // Alice has pinned another bob.
+    let bobs = "bob".parse().unwrap();
+    match soon(alice.peers.session(&bobs, Some(nobody()))).await {
+        Err(ConnectError::IdentityChanged { found }) => assert_eq!(found, bob.identity),
+        other => panic!("{other:?}"),
+    }
+    // Bob has pinned another alice.
+    bob.gate.0.lock().unwrap().insert("alice".into(), Admission::IdentityChanged);
+    match soon(alice.peers.session(&bobs, Some(bob.identity))).await {
+        Err(ConnectError::Refused(RefuseReason::IdentityChanged)) => {}
+        other => panic!("{other:?}"),
+    }
+    match soon(bob.events.recv()).await {
+        Some(PeerEvent::IdentityRefused { name, identity }) => {
+            assert_eq!((name.as_str(), identity), ("alice", alice.identity));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn who_is_blocked_or_unknown_or_offline_gets_no_session() {
+    let server = TestServer::start();
+    let alice = User::start("alice", 1, &server).await;
+    let bob = User::start("bob", 2, &server).await;
+    bob.gate.0.lock().unwrap().insert("alice".into(), Admission::Blocked);
+    let blocked = soon(alice.peers.session(&"bob".parse().unwrap(), None)).await;
+    assert!(matches!(blocked, Err(ConnectError::Refused(RefuseReason::Blocked))), "{blocked:?}");
+    let unknown = soon(alice.peers.session(&"carol".parse().unwrap(), None)).await;
+    assert!(matches!(unknown, Err(ConnectError::Server(_))), "{unknown:?}");
+    alice.peers.set_rendezvous(None);
+    let alone = soon(alice.peers.session(&"bob".parse().unwrap(), None)).await;
+    assert!(matches!(alone, Err(ConnectError::NotRegistered)), "{alone:?}");
+}
+
+#[tokio::test]
+async fn crossing_calls_give_one_session_and_one_relayed_link() {
+    let server = TestServer::start();
+    let mut alice = User::start("alice", 1, &server).await;
+    let mut bob = User::start("bob", 2, &server).await;
+    let (to_bob, to_alice) = tokio::join!(alice.call("bob"), bob.call("alice"));
+    let (at_alice, mut at_bob) = (alice.got().await, bob.got().await);
+    let guards = (to_bob.hold(), to_alice.hold());
+    to_bob.send(Bytes::from_static(b"one")).await.unwrap();
+    assert_eq!(at_bob.hear().await, "one");
+    let relayed = |links: &Vec<_>| kinds(links).iter().filter(|k| **k == LinkKind::Relayed).count() == 1;
+    at_alice.links(relayed).await;
+    at_bob.links(relayed).await;
+    assert_eq!((to_bob.close_reason(), to_alice.close_reason()), (None, None));
+    assert!(alice.events.try_recv().is_err() && bob.events.try_recv().is_err());
+    drop(guards);
+}
+
+#[tokio::test]
+async fn many_who_want_the_same_session_get_it_by_one_call() {
+    let server = TestServer::start();
+    let mut alice = User::start("alice", 1, &server).await;
+    let _bob = User::start("bob", 2, &server).await;
+    tokio::join!(alice.call("bob"), alice.call("bob"), alice.call("bob"));
+    alice.call("bob").await;
+    alice.got().await;
+    assert!(alice.events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_goodbye_is_heard() {
+    let server = TestServer::start();
+    let alice = User::start("alice", 1, &server).await;
+    let mut bob = User::start("bob", 2, &server).await;
+    let session = alice.call("bob").await;
+    let at_bob = bob.got().await;
+    soon(alice.peers.shutdown()).await;
+    assert_eq!(soon(at_bob.session.closed()).await, CloseReason::GoingAway);
+    assert_eq!(soon(session.closed()).await, CloseReason::ShuttingDown);
+    assert!(session.send(Bytes::new()).await.is_err());
+    assert!(soon(alice.peers.session(&"bob".parse().unwrap(), None)).await.is_err());
+}
+
+#[tokio::test]
+async fn reasons_for_closing_are_told() {
+    let server = TestServer::start();
+    let alice = User::start("alice", 1, &server).await;
+    let mut bob = User::start("bob", 2, &server).await;
+    for (ours, theirs) in [
+        (CloseReason::Blocked, CloseReason::Blocked),
+        (CloseReason::IdentityChanged, CloseReason::IdentityChanged),
+        (CloseReason::Idle, CloseReason::Idle),
+        (CloseReason::LocallyClosed, CloseReason::GoingAway),
+    ] {
+        let session = alice.call("bob").await;
+        let at_bob = bob.got().await;
+        session.close(ours);
+        assert_eq!(soon(session.closed()).await, ours);
+        assert_eq!(soon(at_bob.session.closed()).await, theirs);
+    }
+}
+
+#[tokio::test]
+async fn a_restarted_peer_replaces_its_old_session() {
+    let server = TestServer::start();
+    let mut alice = User::start("alice", 1, &server).await;
+    let bob = User::start("bob", 2, &server).await;
+    let old = alice.call("bob").await;
+    let _at_alice = alice.got().await;
+    // Bob's process dies without a word.
+    std::mem::forget(bob.peers.endpoint());
+    let bob = {
+        drop(bob);
+        User::start("bob", 2, &server).await
+    };
+    let session = bob.call("alice").await;
+    session.send(Bytes::from_static(b"back")).await.unwrap();
+    let mut at_alice = alice.got().await;
+    assert_eq!(at_alice.hear().await, "back");
+    assert!(matches!(
+        soon(old.closed()).await,
+        CloseReason::Replaced | CloseReason::GoingAway | CloseReason::TimedOut
+    ));
+}
+
+#[tokio::test]
+async fn a_device_that_was_not_expected_gets_nothing_from_the_main_socket() {
+    let server = TestServer::start();
+    let alice = User::start("alice", 1, &server).await;
+    let stranger = SigningKey::from_bytes(&[77; 32]);
+    let tls = Tls::new(&stranger).unwrap();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let runtime = std::sync::Arc::new(quinn::TokioRuntime);
+    let config = server_config(
+        &tls,
+        Expected::Among(KeySet::default()),
+        Path::Direct,
+        Congestion::default(),
+    );
+    let endpoint =
+        quinn::Endpoint::new(endpoint_config(&stranger), Some(config.unwrap()), socket, runtime)
+            .unwrap();
+    let client = tls.client(Expected::Exactly(alice.device)).unwrap();
+    let config = quinn::ClientConfig::new(std::sync::Arc::new(client));
+    let port = alice.peers.endpoint().local_addr().unwrap().port();
+    let connecting =
+        endpoint.connect_with(config, ([127, 0, 0, 1], port).into(), SERVER_NAME).unwrap();
+    // A client learns of the refusal of its key after its own handshake is done.
+    let refused = async {
+        match connecting.await {
+            Ok(connection) => connection.closed().await,
+            Err(error) => error,
+        }
+    };
+    assert!(matches!(soon(refused).await, quinn::ConnectionError::ConnectionClosed(_)));
+}
