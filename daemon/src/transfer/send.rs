@@ -36,6 +36,9 @@ use filefleet_server::protos::name::Name;
 const AWAY_LIMIT: Duration = Duration::from_secs(30);
 /// The pause between two attempts to find a peer again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How long a request that waits for a person is left alone before it is asked again: a receiver that
+/// could not reach us with its answer gives it then.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
 /// The most pages of the manifest that are looked up at once.
 const MAX_PAGES: usize = 2;
 /// How long a goodbye may take before the transfer ends without it.
@@ -96,6 +99,8 @@ struct Sender {
     reports: mpsc::Receiver<Report>,
     preview: Vec<Preview>,
     pages: JoinSet<Message>,
+    /// When a request that waits is asked again.
+    ask_again: tokio::time::Instant,
     /// The receiver's state of this transfer, once it has accepted.
     instance: Option<u64>,
     session: Option<Session>,
@@ -167,6 +172,7 @@ impl Sender {
             reports,
             preview: Vec::new(),
             pages: JoinSet::new(),
+            ask_again: tokio::time::Instant::now(),
             instance: None,
             session: None,
             content,
@@ -227,9 +233,7 @@ impl Sender {
     /// Sends the request and waits for the answer; the session in which to stream, or `None` if the
     /// session ended before there was one.
     async fn ask(&mut self, session: Session) -> Result<Option<Session>, Fault> {
-        let totals = self.progress.borrow().totals;
-        self.content.outgoing.clear();
-        self.content.outgoing.push(Message::Request { totals, preview: self.preview.clone() });
+        self.push_request();
         self.session = Some(session.clone());
         let _guard = session.hold();
         loop {
@@ -249,6 +253,7 @@ impl Sender {
             }
         }
         self.order.asked = true;
+        self.ask_again = tokio::time::Instant::now() + ASK_AGAIN;
         self.await_answer_anywhere().await
     }
 
@@ -259,13 +264,39 @@ impl Sender {
             progress.detail = Some(format!("waiting for {} to accept", self.order.to));
         });
         loop {
-            if let Event::Inbound(inbound) = self.event().await?
-                && let Answered::Go(session) = self.answer(inbound)?
-            {
-                self.order.asked = false;
-                return Ok(Some(session));
+            let ask_again = self.ask_again;
+            tokio::select! {
+                event = self.event() => if let Event::Inbound(inbound) = event?
+                    && let Answered::Go(session) = self.answer(inbound)?
+                {
+                    self.order.asked = false;
+                    return Ok(Some(session));
+                },
+                () = tokio::time::sleep_until(ask_again) => self.ask_again().await,
             }
         }
+    }
+
+    /// Asks once more, in case the receiver has answered while we were away.
+    async fn ask_again(&mut self) {
+        self.ask_again = tokio::time::Instant::now() + ASK_AGAIN;
+        let (name, expected) = (self.order.to.clone(), self.order.expected);
+        let found = tokio::select! {
+            biased;
+            _ = self.stop.requested() => return,
+            found = self.peers.session(&name, expected) => found,
+        };
+        // Somebody who is away is asked again later; the request does not depend on it.
+        if let Ok(session) = found {
+            self.push_request();
+            self.session = Some(session);
+        }
+    }
+
+    fn push_request(&mut self) {
+        let totals = self.progress.borrow().totals;
+        self.content.outgoing.clear();
+        self.content.outgoing.push(Message::Request { totals, preview: self.preview.clone() });
     }
 
     /// The next thing that matters while no content flows.
@@ -355,6 +386,10 @@ impl Sender {
     async fn goodbye(&mut self, fault: &Fault) {
         let Some(session) = self.session.take().filter(|_| !fault.by_peer) else { return };
         let Cause::Reason(reason) = fault.cause else { return };
+        if reason == Reason::GoingAway && self.order.asked {
+            // The receiver's answer is waited for again after the next start.
+            return;
+        }
         self.content.outgoing.clear();
         self.content.outgoing.push(Message::Cancel { reason, text: fault.text.clone() });
         // The receiver gives up by itself if this does not reach it.
