@@ -352,6 +352,9 @@ impl Actor {
         let (agreed, refused): (Vec<_>, Vec<_>) = waiting
             .into_iter()
             .partition(|(expected, _)| expected.is_none_or(|expected| expected == found));
+        if !refused.is_empty() {
+            self.tell(PeerEvent::IdentityRefused { name: name.clone(), identity: found });
+        }
         for (_, waiter) in refused {
             let _ = waiter.send(Err(ConnectError::IdentityChanged { found }));
         }
@@ -360,6 +363,9 @@ impl Actor {
         }
         if let Some(position) = self.refusals.iter().position(|(id, _)| *id == call.session) {
             let reason = self.refusals.remove(position).map(|(_, reason)| reason);
+            if reason == Some(RefuseReason::IdentityChanged) {
+                self.tell(PeerEvent::RefusedAsOther { name: name.clone() });
+            }
             for (_, waiter) in agreed {
                 let _ = waiter.send(Err(
                     reason.map_or(ConnectError::TimedOut, ConnectError::Refused)
@@ -384,11 +390,7 @@ impl Actor {
             Admission::Blocked => self.refuse(call.session, RefuseReason::Blocked),
             Admission::IdentityChanged => {
                 let name = call.name.clone();
-                // The daemon is told as soon as it listens; if it is swamped, it is not told of
-                // this attempt.
-                let _ = self
-                    .events
-                    .try_send(PeerEvent::IdentityRefused { name, identity });
+                self.tell(PeerEvent::IdentityRefused { name, identity });
                 self.refuse(call.session, RefuseReason::IdentityChanged);
             }
             Admission::Admit => {
@@ -397,6 +399,11 @@ impl Actor {
                 }
             }
         }
+    }
+
+    /// Tells the daemon of a refusal; one that is swamped does not hear of this attempt.
+    fn tell(&self, event: PeerEvent) {
+        let _ = self.events.try_send(event);
     }
 
     fn refuse(&mut self, session: SessionId, reason: RefuseReason) {
@@ -506,12 +513,18 @@ impl Actor {
             .sessions
             .remove(&device)
             .is_some_and(|entry| entry.session.is_direct());
-        if let Ending::Replaced(link) = ending {
-            // The link's greeting has said this side's incarnation already.
-            self.begin(peer, incarnation, Some(*link));
-            if let Some(entry) = self.sessions.get(&device).filter(|_| direct) {
-                entry.session.allow_direct();
+        match ending {
+            Ending::Replaced(link) => {
+                // The link's greeting has said this side's incarnation already.
+                self.begin(peer, incarnation, Some(*link));
+                if let Some(entry) = self.sessions.get(&device).filter(|_| direct) {
+                    entry.session.allow_direct();
+                }
             }
+            Ending::Closed(CloseReason::IdentityChanged) => {
+                self.tell(PeerEvent::RefusedAsOther { name: peer.name });
+            }
+            Ending::Closed(_) => {}
         }
     }
 
