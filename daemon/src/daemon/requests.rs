@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use filefleet_ctl::proto::{
-    ControlError, EntryView, ErrorCode, Event as Shown, Reply, RequestPage, RequestView,
+    ControlError, EntryKind, EntryView, ErrorCode, Event as Shown, Reply, RequestPage, RequestView,
     TransferState,
 };
 use filefleet_server::protos::name::Name;
@@ -17,7 +17,9 @@ use crate::error::DaemonError;
 use crate::peer::Session;
 use crate::policy::{self, Decision, Rules, Sender, Waiting};
 use crate::store::{RequestRecord, TransferRecord};
-use crate::transfer::proto::{Answer as WireAnswer, Envelope, Message, Preview, Totals};
+use crate::transfer::proto::{
+    Answer as WireAnswer, Envelope, MAX_PREVIEW, Message, Preview, Totals,
+};
 use crate::transfer::{Reason, Reception, TransferId, Unrouted};
 
 /// The longest page of a manifest that a client may ask for at once.
@@ -33,6 +35,15 @@ pub(super) struct Request {
     session: Option<Session>,
     /// Clients that wait for a page from the sender, by its offset.
     pages: HashMap<u64, Vec<Answer>>,
+}
+
+impl Request {
+    /// Whether the preview that came with the request is the whole manifest.
+    fn previews_all(&self) -> bool {
+        let RequestRecord { view, entries, .. } = &self.record;
+        let files = entries.iter().filter(|entry| entry.kind == EntryKind::File).count() as u64;
+        view.total_known && files == view.files && entries.len() < usize::from(MAX_PREVIEW)
+    }
 }
 
 impl Daemon {
@@ -356,9 +367,10 @@ impl Daemon {
                 let transfer = request.record.id;
                 self.reply(&session, transfer, Message::PageQuery { offset, limit });
             }
-            // Known, or not to be had now: the sender is away. Only the sender can say what is all.
+            // Known, or not to be had now: the sender is away.
             _ => {
-                let page = RequestPage { entries, total, complete: false };
+                let complete = request.previews_all() && skip + entries.len() == request.record.entries.len();
+                let page = RequestPage { entries, total, complete };
                 let _ = answer.send(Ok(Reply::RequestPage(page)));
             }
         }
