@@ -212,6 +212,7 @@ fn hostile_entry() -> impl Strategy<Value = Entry> {
     (joined, kind).prop_filter_map("not a path", |(joined, kind)| {
         RelPath::decode(joined.as_bytes()).ok().map(|path| Entry {
             path,
+            mode: 0o750,
             ..entry("x", kind)
         })
     })
