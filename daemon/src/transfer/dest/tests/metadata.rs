@@ -99,8 +99,13 @@ fn folders_under_way_are_their_owners_only() {
 #[test]
 fn links_keep_their_target_and_time() {
     let (dir, dest) = fixture();
-    for (index, target) in (0..).zip(["x", "../../../etc/passwd", "/etc/passwd", "dangling", ".."])
-    {
+    for (index, target) in (0..).zip([
+        "x",
+        "../../../no/such",
+        "/no/such/absolute",
+        "dangling",
+        "sub/../x",
+    ]) {
         let committed = commit(&dest, index, &symlink("tree/link", target)).unwrap();
         assert_eq!(
             fs::read_link(&committed.file_path).unwrap(),
