@@ -183,4 +183,4 @@ pub enum ConnectError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
