@@ -82,20 +82,9 @@ impl RelayedPath {
         )?;
         let (state, watch) = watch::channel(State::Unbound);
         let bind = Bind::new(ticket.session, ticket.key, ticket.side, Instant::now());
-        let driver = Driver {
-            bind,
-            relay,
-            socket,
-            frames,
-            state,
-        };
+        let driver = Driver { bind, relay, socket, frames, state };
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.run()));
-        Ok(Self {
-            endpoint,
-            relay,
-            state: watch,
-            _driver: driver,
-        })
+        Ok(Self { endpoint, relay, state: watch, _driver: driver })
     }
 
     /// The endpoint whose packets go through the relay.
@@ -111,11 +100,7 @@ impl RelayedPath {
     /// Waits until packets of the peer can come in. Cancel-safe.
     pub async fn bound(&self) -> Result<(), Gone> {
         let mut state = self.state.clone();
-        match state
-            .wait_for(|state| *state != State::Unbound)
-            .await
-            .as_deref()
-        {
+        match state.wait_for(|state| *state != State::Unbound).await.as_deref() {
             Ok(State::Bound) => Ok(()),
             _ => Err(Gone),
         }
@@ -171,8 +156,7 @@ impl Driver {
             self.send(&answer);
         }
         let state = self.bind.state();
-        self.state
-            .send_if_modified(|old| std::mem::replace(old, state) != state);
+        self.state.send_if_modified(|old| std::mem::replace(old, state) != state);
     }
 
     fn send(&self, frame: &BindFrame) {
@@ -193,12 +177,7 @@ struct RelayedSocket {
 
 impl RelayedSocket {
     fn new(inner: Arc<DemuxSocket>, relay: SocketAddr) -> Self {
-        Self {
-            inner,
-            relay,
-            opened: Instant::now(),
-            heard: AtomicU64::new(0),
-        }
+        Self { inner, relay, opened: Instant::now(), heard: AtomicU64::new(0) }
     }
 
     fn heard(&self) -> Option<Instant> {
@@ -230,10 +209,7 @@ impl AsyncUdpSocket for RelayedSocket {
         let batches = buffers.len().min(meta.len()).min(RECEIVE_BATCHES);
         let (buffers, meta) = (&mut buffers[..batches], &mut meta[..batches]);
         let received = ready!(self.inner.poll_recv(cx, buffers, meta))?;
-        for meta in meta[..received]
-            .iter_mut()
-            .filter(|meta| canonical(meta.addr) != self.relay)
-        {
+        for meta in meta[..received].iter_mut().filter(|meta| canonical(meta.addr) != self.relay) {
             meta.len = 0;
         }
         // What was not QUIC has been taken out, and leaves an empty batch behind, too.
@@ -262,8 +238,6 @@ impl AsyncUdpSocket for RelayedSocket {
 
 impl fmt::Debug for RelayedSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RelayedSocket")
-            .field("inner", &self.inner)
-            .finish_non_exhaustive()
+        f.debug_struct("RelayedSocket").field("inner", &self.inner).finish_non_exhaustive()
     }
 }

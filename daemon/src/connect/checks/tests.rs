@@ -159,6 +159,8 @@ fn two_nats_are_punched_within_a_few_round_trips() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn punching_copes_with_loss_delay_and_skew(
         losses in proptest::collection::vec(proptest::bool::weighted(0.2), 101),

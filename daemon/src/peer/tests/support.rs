@@ -99,7 +99,8 @@ pub(super) struct User {
     pub(super) identity: IdentityKey,
     pub(super) device: DeviceKey,
     pub(super) gate: Arc<TestGate>,
-    pub(super) client: Client,
+    /// Registered as long as it is held.
+    _client: Client,
     pub(super) events: mpsc::Receiver<PeerEvent>,
     _tasks: JoinSet<()>,
 }
@@ -141,7 +142,7 @@ impl User {
         tasks.spawn(forward(client_events, peers.clone()));
         soon(client.state().wait_for(|state| state.registered)).await.unwrap();
         let identity = certificate.identity();
-        Self { peers, identity, device, gate, client, events, _tasks: tasks }
+        Self { peers, identity, device, gate, _client: client, events, _tasks: tasks }
     }
 
     pub(super) async fn call(&self, name: &str) -> Session {
@@ -172,17 +173,17 @@ impl Got {
     }
 
     /// Waits until the links are as wanted.
-    pub(super) async fn links(&self, wanted: impl FnMut(&Vec<LinkView>) -> bool) -> Vec<LinkView> {
+    pub(super) async fn links(&self, wanted: impl FnMut(&[LinkView]) -> bool) -> Vec<LinkView> {
         links(&self.session, wanted).await
     }
 }
 
 pub(super) async fn links(
     session: &Session,
-    wanted: impl FnMut(&Vec<LinkView>) -> bool,
+    mut wanted: impl FnMut(&[LinkView]) -> bool,
 ) -> Vec<LinkView> {
     let mut links: watch::Receiver<_> = session.links();
-    soon(links.wait_for(wanted)).await.unwrap().clone()
+    soon(links.wait_for(|links| wanted(links))).await.unwrap().clone()
 }
 
 pub(super) fn kinds(links: &[LinkView]) -> Vec<LinkKind> {
