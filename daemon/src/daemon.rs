@@ -135,7 +135,9 @@ async fn run_once(
     let (store, store_thread) = Store::open(&home.state_dir().join("state.db"))?;
     let (events, inbox) = mpsc::channel(EVENTS);
     let pins = Arc::new(Pins::default());
-    let (peer_events, engine) = (forward(&events, Event::Peer), forward(&events, Event::Unrouted));
+    let tasks = TaskTracker::new();
+    let peer_events = forward(&tasks, &events, Event::Peer);
+    let unrouted = forward(&tasks, &events, Event::Unrouted);
     let config = PeersConfig {
         device_key: identity.device().clone(),
         certificate: identity.certificate().clone(),
@@ -150,7 +152,7 @@ async fn run_once(
         settings,
         store,
         peers,
-        engine: Engine::new(engine),
+        engine: Engine::new(unrouted),
         pins,
         rendezvous: None,
         contacts: BTreeMap::new(),
@@ -160,7 +162,7 @@ async fn run_once(
         watchers: Vec::new(),
         warnings: Vec::new(),
         events: events.clone(),
-        tasks: TaskTracker::new(),
+        tasks,
         stop: stop.child_token(),
         restart: false,
     };
@@ -177,6 +179,7 @@ async fn run_once(
 
 /// A channel whose values arrive as events.
 fn forward<T: Send + 'static>(
+    tasks: &TaskTracker,
     events: &mpsc::Sender<Event>,
     wrap: impl Fn(T) -> Event + Send + 'static,
 ) -> mpsc::Sender<T> {
@@ -184,10 +187,16 @@ fn forward<T: Send + 'static>(
     let (sender, mut receiver) = mpsc::channel(1);
     let events = events.clone();
     // Ends when its sender or the loop is gone.
-    tokio::spawn(async move {
-        while let Some(value) = receiver.recv().await {
-            if events.send(wrap(value)).await.is_err() {
-                break;
+    tasks.spawn(async move {
+        loop {
+            tokio::select! {
+                biased;
+                () = events.closed() => break,
+                value = receiver.recv() => match value {
+                    // A loop that is gone is seen in the next round.
+                    Some(value) => drop(events.send(wrap(value)).await),
+                    None => break,
+                },
             }
         }
     });

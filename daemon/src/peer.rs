@@ -137,12 +137,18 @@ pub enum PeerEvent {
         /// Streams that the peer opens. While they are not taken, the peer has to wait.
         streams: mpsc::Receiver<IncomingStream>,
     },
-    /// Somebody called under a name for which another identity is pinned, and was refused.
+    /// Somebody called, or was called, under a name for which another identity is pinned, and was
+    /// refused.
     IdentityRefused {
         /// The name.
         name: Name,
         /// Who they were this time.
         identity: IdentityKey,
+    },
+    /// Somebody has pinned another identity for our name, and refused us.
+    RefusedAsOther {
+        /// Their name.
+        name: Name,
     },
 }
 

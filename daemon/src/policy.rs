@@ -25,6 +25,8 @@ pub(crate) struct Rules {
     pub(crate) max_bytes: Option<u64>,
     /// Requests of this sender that wait already, and of all senders.
     pub(crate) waiting: Waiting,
+    /// Transfers that are being received.
+    pub(crate) running: usize,
 }
 
 /// Requests that wait for a person.
@@ -38,6 +40,9 @@ pub(crate) struct Waiting {
 pub(crate) const MAX_WAITING_OF_STRANGER: usize = 3;
 /// The most requests that may wait in all.
 pub(crate) const MAX_WAITING: usize = 100;
+
+/// The most transfers that are received at once; each has a thread and open files.
+pub(crate) const MAX_RUNNING: usize = 64;
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +67,7 @@ pub(crate) fn decide(sender: &Sender, bytes: u64, rules: &Rules) -> Decision {
         Accept::Ask | Accept::Always if max_bytes.is_some_and(|most| bytes > most) => {
             Decision::TooLarge { most: max_bytes.unwrap_or_default() }
         }
+        Accept::Always if rules.running >= MAX_RUNNING => Decision::Busy,
         Accept::Always => {
             let dest_dir = sender.dest_dir.clone().unwrap_or_else(|| rules.received_dir.clone());
             Decision::Accept { dest_dir, max_bytes }
@@ -86,6 +92,7 @@ mod tests {
             received_dir: "/received".into(),
             max_bytes: None,
             waiting: Waiting::default(),
+            running: 0,
         }
     }
 
@@ -116,5 +123,7 @@ mod tests {
         assert_eq!(decide(&stranger, 1, &busy(3, 3)), Decision::Busy);
         assert_eq!(decide(&contact(Accept::Ask), 1, &busy(3, 3)), Decision::Ask);
         assert_eq!(decide(&contact(Accept::Ask), 1, &busy(0, 100)), Decision::Busy);
+        let full = Rules { running: MAX_RUNNING, ..rules() };
+        assert_eq!(decide(&contact(Accept::Always), 1, &full), Decision::Busy);
     }
 }

@@ -204,7 +204,8 @@ fn of_reason(peer: &str, reason: Reason, fault: &Fault) -> (ErrorCode, String, &
     let subject = if fault.by_peer { format!("{peer}: ") } else { String::new() };
     let message = match fault.text.as_str() {
         "" => format!("{subject}{reason}"),
-        text => format!("{subject}{reason} ({text})"),
+        // It may be the peer's.
+        text => format!("{subject}{reason} ({})", filefleet_ctl::text::display(text)),
     };
     (code, message, hint_of(reason, fault.by_peer))
 }

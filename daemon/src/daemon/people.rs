@@ -88,6 +88,10 @@ impl Daemon {
                 self.engine.serve(session, messages, streams);
             }
             PeerEvent::IdentityRefused { name, identity } => self.on_identity_refused(&name, identity),
+            PeerEvent::RefusedAsOther { name } => self.warn(format!(
+                "'{name}' knows you by another identity key and refused. If you have a new one, \
+                 compare fingerprints; then {name} removes you as a contact and adds you again"
+            )),
         }
     }
 

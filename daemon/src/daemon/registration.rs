@@ -20,7 +20,7 @@ impl Daemon {
             certificate: self.identity.certificate().clone(),
             device_key: self.identity.device().clone(),
         };
-        Client::spawn(self.peers.endpoint(), config, forward(&self.events, Event::Rendezvous))
+        Client::spawn(self.peers.endpoint(), config, forward(&self.tasks, &self.events, Event::Rendezvous))
     }
 
     pub(super) fn use_rendezvous(&mut self, client: Client) {

@@ -56,8 +56,11 @@ impl Daemon {
         }
         let store = self.store.clone();
         self.spawn(async move {
-            let record = store.transfer(unrouted.transfer).await.unwrap_or_default().map(Box::new);
-            Some(Event::Recorded { unrouted, record })
+            match store.transfer(unrouted.transfer).await {
+                Ok(record) => Some(Event::Recorded { unrouted, record: record.map(Box::new) }),
+                // Without the record it could be taken twice; the sender asks again.
+                Err(error) => Some(Event::Warning(crate::error::chain(&error))),
+            }
         });
     }
 
@@ -159,6 +162,7 @@ impl Daemon {
             received_dir: self.received_dir(),
             max_bytes: self.settings.max_size(),
             waiting,
+            running: self.incoming_running(),
         }
     }
 

@@ -180,6 +180,12 @@ impl Daemon {
         self.transfers.values().filter(outgoing).any(|t| !t.is_final() && t.record.view.peer == to)
     }
 
+    /// How many transfers are being received.
+    pub(super) fn incoming_running(&self) -> usize {
+        let incoming = |transfer: &&Transfer| transfer.record.incoming && transfer.running.is_some();
+        self.transfers.values().filter(incoming).count()
+    }
+
     pub(crate) fn cancel(&mut self, id: &str) -> Result<Reply, ControlError> {
         let id = error::transfer_id(id)?;
         let transfer = self.transfers.get(&id).ok_or_else(error::no_such_transfer)?;

@@ -4,6 +4,7 @@
 //!
 //! One task per transfer ([`run`]); reading and hashing happen on a blocking thread ([`reader`]).
 
+mod ask;
 mod flight;
 pub(crate) mod reader;
 mod stream;
@@ -16,26 +17,20 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+pub(crate) use self::ask::connect_fault;
 use self::flight::Flight;
 use self::reader::Step;
 use self::survey::Report;
 use super::buffer::Pool;
-use super::outgoing::{Outgoing, closed, flush_one};
+use super::outgoing::Outgoing;
 use super::progress::{Cause, Fault, Progress, RateMeter, State};
-use super::proto::{Answer, Message, Preview, Reason, TransferId};
+use super::proto::{Message, Preview, Reason, TransferId};
 use super::source::Source;
-use crate::error::chain;
-use crate::peer::{CloseReason, ConnectError, LinkKind, Peers, Session};
+use crate::peer::{CloseReason, LinkKind, Peers, Session};
 use crate::transfer::{Inbound, Stop};
-use filefleet_server::client::{self as rendezvous, RefuseReason};
 use filefleet_server::protos::certificate::IdentityKey;
 use filefleet_server::protos::name::Name;
 
-/// How long a transfer that has begun looks for a peer that went away. A laptop that changes its
-/// network is back well within it; a person who waits at a terminal should not wait much longer.
-const AWAY_LIMIT: Duration = Duration::from_secs(30);
-/// The pause between two attempts to find a peer again.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The most pages of the manifest that are looked up at once.
 const MAX_PAGES: usize = 2;
 /// How long a goodbye may take before the transfer ends without it.
@@ -96,6 +91,8 @@ struct Sender {
     reports: mpsc::Receiver<Report>,
     preview: Vec<Preview>,
     pages: JoinSet<Message>,
+    /// When a request that waits is asked again.
+    ask_again: tokio::time::Instant,
     /// The receiver's state of this transfer, once it has accepted.
     instance: Option<u64>,
     session: Option<Session>,
@@ -167,6 +164,7 @@ impl Sender {
             reports,
             preview: Vec::new(),
             pages: JoinSet::new(),
+            ask_again: tokio::time::Instant::now(),
             instance: None,
             session: None,
             content,
@@ -198,121 +196,6 @@ impl Sender {
                     self.show_away();
                 }
             }
-        }
-    }
-
-    /// A session with the receiver. `None` says that the attempt failed and another is due.
-    async fn connect(&mut self, lost_at: Option<Instant>) -> Result<Option<Session>, Fault> {
-        let name = self.order.to.clone();
-        let found = tokio::select! {
-            biased;
-            fault = self.stop.requested() => return Err(fault),
-            found = self.peers.session(&name, self.order.expected) => found,
-        };
-        let error = match found {
-            Ok(session) => return Ok(Some(session)),
-            Err(error) => error,
-        };
-        let away = lost_at.filter(|at| at.elapsed() < AWAY_LIMIT && self.instance.is_some());
-        if away.is_none() || !is_passing(&error) {
-            return Err(connect_fault(&error));
-        }
-        tokio::select! {
-            biased;
-            fault = self.stop.requested() => Err(fault),
-            () = tokio::time::sleep(RETRY_PAUSE) => Ok(None),
-        }
-    }
-
-    /// Sends the request and waits for the answer; the session in which to stream, or `None` if the
-    /// session ended before there was one.
-    async fn ask(&mut self, session: Session) -> Result<Option<Session>, Fault> {
-        let totals = self.progress.borrow().totals;
-        self.content.outgoing.clear();
-        self.content.outgoing.push(Message::Request { totals, preview: self.preview.clone() });
-        self.session = Some(session.clone());
-        let _guard = session.hold();
-        loop {
-            match self.event().await? {
-                Event::Inbound(inbound) => match self.answer(inbound)? {
-                    Answered::Go(session) => return Ok(Some(session)),
-                    Answered::Waiting => break,
-                    Answered::Nothing => {}
-                },
-                Event::Closed(reason) => {
-                    refuse_to_go_on(&reason)?;
-                    if self.instance.is_none() {
-                        return Err(Fault::new(Cause::Offline, format!("{reason:?}")));
-                    }
-                    return Ok(None);
-                }
-            }
-        }
-        self.order.asked = true;
-        self.await_answer_anywhere().await
-    }
-
-    /// Waits for the answer of a person, in whatever session it comes: a request never times out.
-    async fn await_answer_anywhere(&mut self) -> Result<Option<Session>, Fault> {
-        self.progress.send_modify(|progress| {
-            progress.state = State::Waiting;
-            progress.detail = Some(format!("waiting for {} to accept", self.order.to));
-        });
-        loop {
-            if let Event::Inbound(inbound) = self.event().await?
-                && let Answered::Go(session) = self.answer(inbound)?
-            {
-                self.order.asked = false;
-                return Ok(Some(session));
-            }
-        }
-    }
-
-    /// The next thing that matters while no content flows.
-    async fn event(&mut self) -> Result<Event, Fault> {
-        loop {
-            let session = self.session.clone();
-            let waiting = !self.content.outgoing.is_empty();
-            tokio::select! {
-                biased;
-                fault = self.stop.requested() => return Err(fault),
-                inbound = self.mailbox.recv() => {
-                    return inbound.map(Event::Inbound).ok_or_else(cancelled);
-                }
-                Some(report) = self.reports.recv() => self.counted(&report),
-                Some(page) = self.pages.join_next() => {
-                    self.content.outgoing.push(page.map_err(|error| internal(&error))?);
-                }
-                reason = closed(session.as_ref()) => {
-                    self.session = None;
-                    return Ok(Event::Closed(reason));
-                }
-                () = flush_one(&mut self.content.outgoing, session.as_ref()), if waiting => {}
-            }
-        }
-    }
-
-    /// What a message means while no content flows.
-    fn answer(&mut self, Inbound { session, message }: Inbound) -> Result<Answered, Fault> {
-        self.session = Some(session.clone());
-        match message {
-            Message::Answer(Answer::Accept { instance }) => {
-                if self.instance.is_some_and(|before| before != instance) {
-                    let text = "the receiver's FileFleet was restarted in the middle";
-                    return Err(Fault::from_peer(Reason::Unknown, text));
-                }
-                self.instance = Some(instance);
-                Ok(Answered::Go(session))
-            }
-            Message::Answer(Answer::Waiting) => Ok(Answered::Waiting),
-            Message::Answer(Answer::Decline { reason, text }) | Message::Cancel { reason, text } => {
-                Err(Fault::from_peer(reason, text))
-            }
-            Message::PageQuery { offset, limit } => {
-                self.page(offset, limit);
-                Ok(Answered::Nothing)
-            }
-            _ => Ok(Answered::Nothing),
         }
     }
 
@@ -355,23 +238,15 @@ impl Sender {
     async fn goodbye(&mut self, fault: &Fault) {
         let Some(session) = self.session.take().filter(|_| !fault.by_peer) else { return };
         let Cause::Reason(reason) = fault.cause else { return };
+        if reason == Reason::GoingAway && self.order.asked {
+            // The receiver's answer is waited for again after the next start.
+            return;
+        }
         self.content.outgoing.clear();
         self.content.outgoing.push(Message::Cancel { reason, text: fault.text.clone() });
         // The receiver gives up by itself if this does not reach it.
         let _ = tokio::time::timeout(GOODBYE, self.content.outgoing.flush(&session)).await;
     }
-}
-
-/// What happens while no content flows.
-enum Event {
-    Inbound(Inbound),
-    Closed(CloseReason),
-}
-
-enum Answered {
-    Go(Session),
-    Waiting,
-    Nothing,
 }
 
 fn internal(error: &tokio::task::JoinError) -> Fault {
@@ -389,35 +264,6 @@ fn refuse_to_go_on(reason: &CloseReason) -> Result<(), Fault> {
         CloseReason::IdentityChanged => Err(Fault::new(Cause::IdentityChanged, "")),
         _ => Ok(()),
     }
-}
-
-/// Whether trying again may help.
-fn is_passing(error: &ConnectError) -> bool {
-    let fault = connect_fault(error);
-    matches!(fault.cause, Cause::Offline | Cause::NotRegistered | Cause::ServerUnreachable)
-}
-
-/// What a failed connection means for the transfer.
-pub(crate) fn connect_fault(error: &ConnectError) -> Fault {
-    let cause = match error {
-        ConnectError::IdentityChanged { .. }
-        | ConnectError::Refused(RefuseReason::IdentityChanged)
-        | ConnectError::Failed(CloseReason::IdentityChanged) => Cause::IdentityChanged,
-        ConnectError::Refused(RefuseReason::Blocked)
-        | ConnectError::Failed(CloseReason::Blocked) => {
-            return Fault::from_peer(Reason::NotAllowed, "");
-        }
-        ConnectError::Refused(RefuseReason::Busy) => return Fault::from_peer(Reason::Busy, ""),
-        ConnectError::NotRegistered => Cause::NotRegistered,
-        ConnectError::Server(error) => match **error {
-            rendezvous::Error::UnknownName => Cause::UnknownName,
-            rendezvous::Error::Offline => Cause::Offline,
-            rendezvous::Error::NotRegistered => Cause::NotRegistered,
-            _ => Cause::ServerUnreachable,
-        },
-        _ => Cause::Offline,
-    };
-    Fault::new(cause, chain(error))
 }
 
 /// The kind of link that a view of links says is in use.

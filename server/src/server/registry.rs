@@ -157,14 +157,15 @@ impl Registry {
         Some(for_caller)
     }
 
-    /// Tells the caller that the callee does not take a call; `false` if there is no such call to
-    /// refuse for this client.
-    pub(super) fn refuse(&self, callee: &Ticket, session: SessionId, reason: RefuseReason) -> bool {
+    /// Tells the other party of a call that this one will have nothing of it: the callee does not
+    /// take it, or the caller meant somebody else. `false` if there is no such call to refuse for
+    /// this client.
+    pub(super) fn refuse(&self, party: &Ticket, session: SessionId, reason: RefuseReason) -> bool {
         let mut inner = self.lock();
-        let Some(caller) = inner.calls.take(&session, callee) else { return false };
-        if inner.member(&caller).is_some() {
+        let Some(other) = inner.calls.take(&session, party) else { return false };
+        if inner.member(&other).is_some() {
             let session = Session(session);
-            inner.push(&caller.name, ServerFrame::Refused { session, reason });
+            inner.push(&other.name, ServerFrame::Refused { session, reason });
             inner.expel_slow();
         }
         true
@@ -277,12 +278,14 @@ impl Calls {
         self.order.push_back((now, session));
     }
 
-    /// The caller, if this is the callee.
-    fn take(&mut self, session: &SessionId, callee: &Ticket) -> Option<Ticket> {
-        if self.parties.get(session)?.callee != *callee {
+    /// The other party, if this is one.
+    fn take(&mut self, session: &SessionId, party: &Ticket) -> Option<Ticket> {
+        let Parties { caller, callee } = self.parties.get(session)?;
+        if party != caller && party != callee {
             return None;
         }
-        self.parties.remove(session).map(|parties| parties.caller)
+        let Parties { caller, callee } = self.parties.remove(session)?;
+        Some(if *party == caller { callee } else { caller })
     }
 }
 

@@ -197,11 +197,17 @@ impl Actor {
         let (agreed, misled): (Vec<_>, Vec<_>) = waiting
             .into_iter()
             .partition(|(expected, _)| expected.is_none_or(|expected| expected == found));
-        answer_all(misled, &ConnectError::IdentityChanged { found });
+        if !misled.is_empty() {
+            self.tell(PeerEvent::IdentityRefused { name: name.clone(), identity: found });
+            answer_all(misled, &ConnectError::IdentityChanged { found });
+        }
         if agreed.is_empty() {
             return self.refuse(call.session, RefuseReason::IdentityChanged);
         }
         if let Some((_, reason)) = self.refusals.iter().find(|(id, _)| *id == call.session) {
+            if *reason == RefuseReason::IdentityChanged {
+                self.tell(PeerEvent::RefusedAsOther { name: name.clone() });
+            }
             return answer_all(agreed, &ConnectError::Refused(*reason));
         }
         let Some(entry) = self.entry_for(&call) else {
@@ -225,9 +231,7 @@ impl Actor {
             Admission::Blocked => self.refuse(call.session, RefuseReason::Blocked),
             Admission::IdentityChanged => {
                 let name = call.name.clone();
-                // The daemon is told as soon as it listens; if it is swamped, it is not told of
-                // this attempt.
-                let _ = self.events.try_send(PeerEvent::IdentityRefused { name, identity });
+                self.tell(PeerEvent::IdentityRefused { name, identity });
                 self.refuse(call.session, RefuseReason::IdentityChanged);
             }
             Admission::Admit => {
@@ -236,6 +240,11 @@ impl Actor {
                 }
             }
         }
+    }
+
+    /// Tells the daemon of a refusal; one that is swamped does not hear of this attempt.
+    fn tell(&self, event: PeerEvent) {
+        let _ = self.events.try_send(event);
     }
 
     fn refuse(&mut self, session: SessionId, reason: RefuseReason) {
@@ -311,12 +320,18 @@ impl Actor {
             return;
         }
         let direct = self.sessions.remove(&device).is_some_and(|entry| entry.session.is_direct());
-        if let Ending::Replaced(link) = ending {
-            // The link's greeting has said this side's incarnation already.
-            self.begin(peer, incarnation, Some(*link));
-            if let Some(entry) = self.sessions.get(&device).filter(|_| direct) {
-                entry.session.allow_direct();
+        match ending {
+            Ending::Replaced(link) => {
+                // The link's greeting has said this side's incarnation already.
+                self.begin(peer, incarnation, Some(*link));
+                if let Some(entry) = self.sessions.get(&device).filter(|_| direct) {
+                    entry.session.allow_direct();
+                }
             }
+            Ending::Closed(CloseReason::IdentityChanged) => {
+                self.tell(PeerEvent::RefusedAsOther { name: peer.name });
+            }
+            Ending::Closed(_) => {}
         }
     }
 

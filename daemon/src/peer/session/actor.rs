@@ -274,7 +274,13 @@ impl SessionActor {
             Command::Refused(session, reason) if self.tickets.contains(&session) => {
                 self.failure = Some(ConnectError::Refused(reason));
                 if self.links.is_empty() {
-                    return ControlFlow::Break(Ending::Closed(CloseReason::Blocked));
+                    let reason = match reason {
+                        RefuseReason::IdentityChanged => CloseReason::IdentityChanged,
+                        RefuseReason::Blocked | RefuseReason::Busy | RefuseReason::Other => {
+                            CloseReason::Blocked
+                        }
+                    };
+                    return ControlFlow::Break(Ending::Closed(reason));
                 }
             }
             Command::Refused(..) => {}

@@ -19,7 +19,7 @@ fn nobody() -> IdentityKey {
 #[tokio::test]
 async fn another_identity_than_the_pinned_one_is_refused_and_both_are_told() {
     let server = TestServer::start();
-    let alice = User::start("alice", 1, &server).await;
+    let mut alice = User::start("alice", 1, &server).await;
     let mut bob = User::start("bob", 2, &server).await;
     // Alice has pinned another bob.
     let bobs = "bob".parse().unwrap();
@@ -33,7 +33,20 @@ async fn another_identity_than_the_pinned_one_is_refused_and_both_are_told() {
         Err(ConnectError::Refused(RefuseReason::IdentityChanged)) => {}
         other => panic!("{other:?}"),
     }
-    match soon(bob.events.recv()).await {
+    match soon(alice.events.recv()).await {
+        Some(PeerEvent::IdentityRefused { identity, .. }) => assert_eq!(identity, bob.identity),
+        other => panic!("{other:?}"),
+    }
+    match soon(alice.events.recv()).await {
+        Some(PeerEvent::RefusedAsOther { name }) => assert_eq!(name.as_str(), "bob"),
+        other => panic!("{other:?}"),
+    }
+    // The first event is of the call that alice herself has given up, if it came through.
+    let mut events = vec![soon(bob.events.recv()).await];
+    while let Ok(event) = bob.events.try_recv() {
+        events.push(Some(event));
+    }
+    match events.pop().flatten() {
         Some(PeerEvent::IdentityRefused { name, identity }) => {
             assert_eq!((name.as_str(), identity), ("alice", alice.identity));
         }

@@ -4,28 +4,25 @@
 //! Nothing is committed file by file: whatever became whole while the last batch was made durable
 //! goes into the next one, and a batch is also made when there is nothing else to do.
 
-use std::collections::{BTreeMap, HashMap};
+mod blocks;
+
+use std::collections::HashMap;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
+use self::blocks::OpenFile;
 use super::deferred::Deferred;
 use crate::error::chain;
 use crate::peer::LinkKind;
 use crate::transfer::buffer::Buffer;
-use crate::transfer::dest::{Commit, DestError, Destination, PartialFile};
+use crate::transfer::dest::{Commit, DestError, Destination};
 use crate::transfer::entry::{Entry, EntryKind};
-use crate::transfer::hash;
 use crate::transfer::progress::Fault;
 use crate::transfer::proto::{Ack, BlockHeader, MAX_ENTRIES, PackEntry, PackHeader, Reason};
 use crate::transfer::ranges::{Inserted, RangeSet};
 
 /// The most entries that one commit makes durable.
 const MAX_BATCH: usize = 4_096;
-/// The most blocks that may wait for the start of their file; an honest sender has announced every
-/// file before its blocks, so only reordering between streams makes any wait.
-const MAX_PARKED: usize = 32;
-/// The most large files that may be open at once; an honest sender finishes one after the other.
-const MAX_OPEN: usize = 256;
 
 /// What the writing thread is told.
 #[derive(Debug)]
@@ -161,15 +158,6 @@ struct Writer<'a> {
     expected: Option<u64>,
 }
 
-struct OpenFile {
-    entry: Entry,
-    size: u64,
-    revision: u8,
-    partial: PartialFile,
-    cvs: BTreeMap<u32, [u8; 32]>,
-    root: Option<[u8; 32]>,
-}
-
 impl<'a> Writer<'a> {
     fn new(dest: Destination, max_bytes: Option<u64>, told: &'a mpsc::Sender<Written>) -> Self {
         Self {
@@ -244,108 +232,6 @@ impl<'a> Writer<'a> {
             }
             _ => Ok(()),
         }
-    }
-
-    fn start(&mut self, file: u64, revision: u8, entry: Entry) -> Result<(), Stop> {
-        let EntryKind::File { size } = entry.kind else {
-            return Err(protocol("only files come in blocks"));
-        };
-        let new = self.note_entry(file)?;
-        if let Some(open) = self.open.get(&file) {
-            if revision > open.revision {
-                // The old handle goes first: it is bound to the old length.
-                let OpenFile { mut cvs, .. } = self.open.remove(&file).expect("it was just found");
-                let blocks = hash::block_count(size);
-                cvs.retain(|block, _| u64::from(*block) < blocks);
-                self.open_file(file, revision, entry, size, cvs)?;
-            }
-        } else if new {
-            if self.open.len() >= MAX_OPEN {
-                return Err(protocol("too many files at once"));
-            }
-            self.open_file(file, revision, entry, size, BTreeMap::new())?;
-        }
-        let (now, later) = std::mem::take(&mut self.parked)
-            .into_iter()
-            .partition(|block| block.header.file == file && block.header.revision <= revision);
-        self.parked = later;
-        now.into_iter().try_for_each(|block: Block| self.block(block))
-    }
-
-    fn open_file(
-        &mut self,
-        file: u64,
-        revision: u8,
-        entry: Entry,
-        size: u64,
-        cvs: BTreeMap<u32, [u8; 32]>,
-    ) -> Result<(), Stop> {
-        match self.dest.open_partial(file, size) {
-            Ok(partial) => {
-                self.open.insert(file, OpenFile { entry, size, revision, partial, cvs, root: None });
-                Ok(())
-            }
-            Err(error) => self.file_failed(file, &entry, error),
-        }
-    }
-
-    fn block(&mut self, block: Block) -> Result<(), Stop> {
-        let Block { header, ref content, link, .. } = block;
-        let ack = |cv| Ack::Block {
-            file: header.file,
-            revision: header.revision,
-            block: header.block,
-            cv,
-        };
-        let Some(open) = self.open.get_mut(&header.file).filter(|o| o.revision >= header.revision)
-        else {
-            let over = self.entries.contains(header.file) && !self.open.contains_key(&header.file);
-            if over {
-                // Of a file that is whole or given up already: a second copy.
-                return self.tell(Written::Stored { ack: ack(header.cv), bytes: 0, link });
-            }
-            if self.parked.len() >= MAX_PARKED {
-                return Err(protocol("blocks of files that were not announced"));
-            }
-            self.parked.push(block);
-            return Ok(());
-        };
-        let known = open.cvs.get(&header.block) == Some(&header.cv);
-        if known || open.revision > header.revision {
-            return self.tell(Written::Stored { ack: ack(header.cv), bytes: 0, link });
-        }
-        let len = hash::block_len(open.size, header.block.into());
-        if len != Some(content.as_ref().len()) {
-            return Err(protocol("a block that does not fit its file"));
-        }
-        let cv = hash::block_cv(open.size, header.block.into(), content.as_ref())
-            .ok_or_else(|| protocol("a block that does not fit its file"))?;
-        if cv == header.cv {
-            open.partial.write_block(header.offset(), content.as_ref())?;
-            open.cvs.insert(header.block, cv);
-            self.count(u64::from(header.len))?;
-        }
-        // A chaining value that differs makes the sender send the block again.
-        self.tell(Written::Stored { ack: ack(cv), bytes: header.len.into(), link })?;
-        self.try_whole(header.file)
-    }
-
-    /// Moves a file to the next commit if all its blocks are there and its end was said.
-    fn try_whole(&mut self, file: u64) -> Result<(), Stop> {
-        let Some(open) = self.open.get(&file) else { return Ok(()) };
-        let Some(root) = open.root else { return Ok(()) };
-        if open.cvs.len() as u64 != hash::block_count(open.size) {
-            return Ok(());
-        }
-        let cvs: Vec<_> = open.cvs.values().copied().collect();
-        let right = hash::root(open.size, &cvs) == Some(root);
-        let Some(open) = self.open.remove(&file) else { return Ok(()) };
-        if !right {
-            let text = "its blocks do not make up its hash".to_owned();
-            return self.settle_failed(file, &open.entry, Reason::Corrupt, text);
-        }
-        self.pending.push((file, open.entry));
-        self.tell(Written::Whole { file, revision: open.revision })
     }
 
     fn pack(&mut self, header: PackHeader, content: &[u8], link: LinkKind) -> Result<(), Stop> {

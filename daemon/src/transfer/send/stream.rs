@@ -99,7 +99,12 @@ impl Sender {
         };
         match step {
             Step::Chunk(chunk) => self.content.flight.add(chunk),
-            Step::Start { file, revision, .. } if revision > 0 && self.content.flight.holds_file(file) => {
+            // A later revision sends only the blocks that differ: the receiver takes the others from
+            // the one before. So it hears of its start when it has all of the one before, and of
+            // its end when it has all that differs.
+            Step::Start { file, revision, .. } | Step::End { file, revision, .. }
+                if revision > 0 && self.content.flight.holds_file(file) =>
+            {
                 self.content.held = Some(step);
             }
             Step::Start { file, revision, entry } => {
@@ -199,7 +204,9 @@ impl Sender {
     /// Goes on with a file's next revision once nothing of the earlier one is on its way.
     fn release_held(&mut self) {
         let free = |step: &Step| match step {
-            Step::Start { file, .. } => !self.content.flight.holds_file(*file),
+            Step::Start { file, .. } | Step::End { file, .. } => {
+                !self.content.flight.holds_file(*file)
+            }
             _ => true,
         };
         if self.content.held.as_ref().is_some_and(free) {

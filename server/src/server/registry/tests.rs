@@ -73,13 +73,25 @@ fn a_call_reaches_the_callee_and_a_refusal_the_caller() {
 
     let session = call.session.0;
     assert!(!registry.refuse(&mallory.ticket, session, RefuseReason::Blocked));
-    assert!(!registry.refuse(&alice.ticket, session, RefuseReason::Blocked));
     assert!(registry.refuse(&bob.ticket, session, RefuseReason::Blocked));
     assert!(!registry.refuse(&bob.ticket, session, RefuseReason::Blocked));
     assert_eq!(
         alice.outbox.try_recv().unwrap(),
         ServerFrame::Refused { session: call.session, reason: RefuseReason::Blocked }
     );
+}
+
+#[test]
+fn a_caller_who_finds_somebody_else_tells_the_callee() {
+    let registry = Registry::default();
+    let alice = registry.join(name("alice"), certificate(1));
+    let mut bob = registry.join(name("bob"), certificate(2));
+    registry.call(&alice.ticket, &name("bob"), offer(7), Instant::now()).unwrap();
+    let ServerFrame::Incoming { call } = bob.outbox.try_recv().unwrap() else { panic!() };
+    let (session, reason) = (call.session, RefuseReason::IdentityChanged);
+    assert!(registry.refuse(&alice.ticket, session.0, reason));
+    assert_eq!(bob.outbox.try_recv().unwrap(), ServerFrame::Refused { session, reason });
+    assert!(!registry.refuse(&bob.ticket, session.0, reason));
 }
 
 #[test]

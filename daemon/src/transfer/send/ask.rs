@@ -1,0 +1,205 @@
+//! Until content flows: finding the receiver, asking, and waiting for a person's answer, which may
+//! come in any session.
+
+use std::time::{Duration, Instant};
+
+use filefleet_server::client::{self as rendezvous, RefuseReason};
+
+use super::{Sender, cancelled, internal, refuse_to_go_on};
+use crate::error::chain;
+use crate::peer::{CloseReason, ConnectError, Session};
+use crate::transfer::Inbound;
+use crate::transfer::outgoing::{closed, flush_one};
+use crate::transfer::progress::{Cause, Fault, State};
+use crate::transfer::proto::{Answer, Message, Reason};
+
+/// How long a transfer that has begun looks for a peer that went away. A laptop that changes its
+/// network is back well within it; a person who waits at a terminal should not wait much longer.
+const AWAY_LIMIT: Duration = Duration::from_secs(30);
+/// The pause between two attempts to find a peer again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How long a request that waits for a person is left alone before it is asked again: a receiver that
+/// could not reach us with its answer gives it then.
+const ASK_AGAIN: Duration = Duration::from_secs(600);
+/// What happens while no content flows.
+enum Event {
+    Inbound(Inbound),
+    Closed(CloseReason),
+}
+
+enum Answered {
+    Go(Session),
+    Waiting,
+    Nothing,
+}
+
+impl Sender {
+    /// A session with the receiver. `None` says that the attempt failed and another is due.
+    pub(super) async fn connect(&mut self, lost_at: Option<Instant>) -> Result<Option<Session>, Fault> {
+        let name = self.order.to.clone();
+        let found = tokio::select! {
+            biased;
+            fault = self.stop.requested() => return Err(fault),
+            found = self.peers.session(&name, self.order.expected) => found,
+        };
+        let error = match found {
+            Ok(session) => return Ok(Some(session)),
+            Err(error) => error,
+        };
+        let away = lost_at.filter(|at| at.elapsed() < AWAY_LIMIT && self.instance.is_some());
+        if away.is_none() || !is_passing(&error) {
+            return Err(connect_fault(&error));
+        }
+        tokio::select! {
+            biased;
+            fault = self.stop.requested() => Err(fault),
+            () = tokio::time::sleep(RETRY_PAUSE) => Ok(None),
+        }
+    }
+
+    /// Sends the request and waits for the answer; the session in which to stream, or `None` if the
+    /// session ended before there was one.
+    pub(super) async fn ask(&mut self, session: Session) -> Result<Option<Session>, Fault> {
+        self.push_request();
+        self.session = Some(session.clone());
+        let _guard = session.hold();
+        loop {
+            match self.event().await? {
+                Event::Inbound(inbound) => match self.answer(inbound)? {
+                    Answered::Go(session) => return Ok(Some(session)),
+                    Answered::Waiting => break,
+                    Answered::Nothing => {}
+                },
+                Event::Closed(reason) => {
+                    refuse_to_go_on(&reason)?;
+                    if self.instance.is_none() {
+                        return Err(Fault::new(Cause::Offline, format!("{reason:?}")));
+                    }
+                    return Ok(None);
+                }
+            }
+        }
+        self.order.asked = true;
+        self.ask_again = tokio::time::Instant::now() + ASK_AGAIN;
+        self.await_answer_anywhere().await
+    }
+
+    /// Waits for the answer of a person, in whatever session it comes: a request never times out.
+    pub(super) async fn await_answer_anywhere(&mut self) -> Result<Option<Session>, Fault> {
+        self.progress.send_modify(|progress| {
+            progress.state = State::Waiting;
+            progress.detail = Some(format!("waiting for {} to accept", self.order.to));
+        });
+        loop {
+            let ask_again = self.ask_again;
+            tokio::select! {
+                event = self.event() => if let Event::Inbound(inbound) = event?
+                    && let Answered::Go(session) = self.answer(inbound)?
+                {
+                    self.order.asked = false;
+                    return Ok(Some(session));
+                },
+                () = tokio::time::sleep_until(ask_again) => self.ask_again().await,
+            }
+        }
+    }
+
+    /// Asks once more, in case the receiver has answered while we were away.
+    async fn ask_again(&mut self) {
+        self.ask_again = tokio::time::Instant::now() + ASK_AGAIN;
+        let (name, expected) = (self.order.to.clone(), self.order.expected);
+        let found = tokio::select! {
+            biased;
+            _ = self.stop.requested() => return,
+            found = self.peers.session(&name, expected) => found,
+        };
+        // Somebody who is away is asked again later; the request does not depend on it.
+        if let Ok(session) = found {
+            self.push_request();
+            self.session = Some(session);
+        }
+    }
+
+    fn push_request(&mut self) {
+        let totals = self.progress.borrow().totals;
+        self.content.outgoing.clear();
+        self.content.outgoing.push(Message::Request { totals, preview: self.preview.clone() });
+    }
+
+    /// The next thing that matters while no content flows.
+    async fn event(&mut self) -> Result<Event, Fault> {
+        loop {
+            let session = self.session.clone();
+            let waiting = !self.content.outgoing.is_empty();
+            tokio::select! {
+                biased;
+                fault = self.stop.requested() => return Err(fault),
+                inbound = self.mailbox.recv() => {
+                    return inbound.map(Event::Inbound).ok_or_else(cancelled);
+                }
+                Some(report) = self.reports.recv() => self.counted(&report),
+                Some(page) = self.pages.join_next() => {
+                    self.content.outgoing.push(page.map_err(|error| internal(&error))?);
+                }
+                reason = closed(session.as_ref()) => {
+                    self.session = None;
+                    return Ok(Event::Closed(reason));
+                }
+                () = flush_one(&mut self.content.outgoing, session.as_ref()), if waiting => {}
+            }
+        }
+    }
+
+    /// What a message means while no content flows.
+    fn answer(&mut self, Inbound { session, message }: Inbound) -> Result<Answered, Fault> {
+        self.session = Some(session.clone());
+        match message {
+            Message::Answer(Answer::Accept { instance }) => {
+                if self.instance.is_some_and(|before| before != instance) {
+                    let text = "the receiver's FileFleet was restarted in the middle";
+                    return Err(Fault::from_peer(Reason::Unknown, text));
+                }
+                self.instance = Some(instance);
+                Ok(Answered::Go(session))
+            }
+            Message::Answer(Answer::Waiting) => Ok(Answered::Waiting),
+            Message::Answer(Answer::Decline { reason, text }) | Message::Cancel { reason, text } => {
+                Err(Fault::from_peer(reason, text))
+            }
+            Message::PageQuery { offset, limit } => {
+                self.page(offset, limit);
+                Ok(Answered::Nothing)
+            }
+            _ => Ok(Answered::Nothing),
+        }
+    }
+}
+
+/// Whether trying again may help.
+fn is_passing(error: &ConnectError) -> bool {
+    let fault = connect_fault(error);
+    matches!(fault.cause, Cause::Offline | Cause::NotRegistered | Cause::ServerUnreachable)
+}
+
+/// What a failed connection means for the transfer.
+pub(crate) fn connect_fault(error: &ConnectError) -> Fault {
+    let cause = match error {
+        ConnectError::IdentityChanged { .. }
+        | ConnectError::Refused(RefuseReason::IdentityChanged)
+        | ConnectError::Failed(CloseReason::IdentityChanged) => Cause::IdentityChanged,
+        ConnectError::Refused(RefuseReason::Blocked)
+        | ConnectError::Failed(CloseReason::Blocked) => {
+            return Fault::from_peer(Reason::NotAllowed, "");
+        }
+        ConnectError::Refused(RefuseReason::Busy) => return Fault::from_peer(Reason::Busy, ""),
+        ConnectError::NotRegistered => Cause::NotRegistered,
+        ConnectError::Server(error) => match **error {
+            rendezvous::Error::UnknownName => Cause::UnknownName,
+            rendezvous::Error::Offline => Cause::Offline,
+            rendezvous::Error::NotRegistered => Cause::NotRegistered,
+            _ => Cause::ServerUnreachable,
+        },
+        _ => Cause::Offline,
+    };
+    Fault::new(cause, chain(error))
+}
