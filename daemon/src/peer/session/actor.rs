@@ -42,6 +42,8 @@ use crate::{
 
 /// How long a session without links waits for one before it is over.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long the refusal of a call is waited for once its relay session is gone: it says why.
+const REFUSAL: Duration = Duration::from_millis(700);
 /// After this long without a guard and without messages or stream data the links are closed.
 const IDLE: Duration = Duration::from_secs(60);
 /// How often the links' counters are looked at.
@@ -124,7 +126,7 @@ pub(in crate::peer) struct SessionActor {
     /// Why those who wait get no session, if it is not how it ended.
     failure: Option<ConnectError>,
     active_at: Instant,
-    /// Since when there is no link.
+    /// When the last link or the first attempt at one ended.
     unlinked_at: Instant,
     /// Keeps the device's key admitted at the main endpoint.
     _admitted: KeyGuard,
@@ -355,8 +357,7 @@ impl SessionActor {
         self.end_if_hopeless()
     }
 
-    /// Without links and without any under way, a session is over after a grace; one that never
-    /// had a link, at once.
+    /// Without links and without any under way, a session is over after a grace.
     fn end_if_hopeless(&mut self) -> Flow {
         let hope = !self.links.is_empty()
             || !self.opening.is_empty()
@@ -364,7 +365,8 @@ impl SessionActor {
             || self.recall.is_under_way();
         // The first call is on its way to this actor when it starts.
         let called = self.their_incarnation.is_none() && !self.tickets.is_empty();
-        if hope || (!called && self.unlinked_at.elapsed() < GRACE) {
+        let grace = if called { REFUSAL } else { GRACE };
+        if hope || self.unlinked_at.elapsed() < grace {
             return ControlFlow::Continue(());
         }
         ControlFlow::Break(Ending::Closed(CloseReason::TimedOut))

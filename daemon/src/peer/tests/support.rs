@@ -149,11 +149,17 @@ impl User {
         soon(self.peers.session(&name.parse().unwrap(), None)).await.unwrap()
     }
 
+    /// The next session; refusals that come first are not looked at.
     pub(super) async fn got(&mut self) -> Got {
-        match soon(self.events.recv()).await.unwrap() {
-            PeerEvent::Session { session, messages, streams } => Got { session, messages, streams },
-            other => panic!("{other:?}"),
+        loop {
+            if let PeerEvent::Session { session, messages, streams } = self.event().await {
+                return Got { session, messages, streams };
+            }
         }
+    }
+
+    pub(super) async fn event(&mut self) -> PeerEvent {
+        soon(self.events.recv()).await.unwrap()
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, ops::ControlFlow, time::Instant};
 
-use filefleet_server::client::{self, Call};
+use filefleet_server::{
+    client::{self, Call},
+    protos::certificate::DeviceCertificate,
+};
 
 use super::{
     super::{
@@ -130,16 +133,21 @@ impl SessionActor {
                 self.failure = Some(ConnectError::Failed(reason));
                 ControlFlow::Break(Ending::Closed(reason))
             }
-            _ => self.end_if_hopeless(),
+            _ => {
+                if self.their_incarnation.is_none() {
+                    self.unlinked_at = Instant::now();
+                }
+                self.end_if_hopeless()
+            }
         }
     }
 
     pub(super) fn on_called(&mut self, called: Result<Call, client::Error>) -> Flow {
         match called {
-            Ok(call) if call.certificate != self.peer.certificate => {
-                tracing::debug!(peer = %self.peer.name, "called back, but it is another device");
+            Ok(call) if is_same(&call.certificate, &self.peer.certificate) => {
+                self.open_relayed(ticket_of(&call));
             }
-            Ok(call) => self.open_relayed(ticket_of(&call)),
+            Ok(_) => tracing::debug!(peer = %self.peer.name, "called again, another device came"),
             Err(error) => tracing::debug!(peer = %self.peer.name, %error, "could not call again"),
         }
         ControlFlow::Continue(())
@@ -183,4 +191,9 @@ impl SessionActor {
             !same
         });
     }
+}
+
+/// A certificate may have been issued anew.
+fn is_same(one: &DeviceCertificate, other: &DeviceCertificate) -> bool {
+    (one.identity(), one.device()) == (other.identity(), other.device())
 }
