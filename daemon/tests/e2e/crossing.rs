@@ -28,7 +28,9 @@ fn one_user_sends_to_three_at_once() {
         user.accept("alice", "always");
         alice.send(name, &[&source])
     });
-    sendings.map(|sending| sending.done());
+    for sending in sendings {
+        sending.done();
+    }
     for (_, user) in &others {
         assert_eq!(hash_of(&user.received().join("for all")), hash_of(&source));
     }
@@ -43,7 +45,9 @@ fn several_transfers_to_one_person_run_side_by_side() {
         write_random(&alice.file(name), 2 << 20);
         alice.send("bob", &[&alice.file(name)])
     });
-    sendings.map(|sending| sending.done());
+    for sending in sendings {
+        sending.done();
+    }
     for name in names {
         assert_eq!(hash_of(&bob.received().join(name)), hash_of(&alice.file(name)));
     }

@@ -1,8 +1,9 @@
 //! The real programs, end to end: a server, daemons and `ffctl` on this machine's loopback, each
 //! user in a temporary home. Every wait is for an event: a line that a program prints, or its end.
-#![cfg(unix)]
+#![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
+mod absence;
 mod arriving;
 mod asking;
 mod changing;
@@ -13,5 +14,4 @@ mod living;
 mod moving;
 mod people;
 mod server_restart;
-mod stopping;
 mod support;

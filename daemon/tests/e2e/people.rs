@@ -43,7 +43,7 @@ fn a_contact_can_be_changed_and_removed() {
     let dir = dir.to_str().unwrap();
     let set = ["contacts", "set", "alice", "--dir", dir, "--max-size", "2G"];
     let set = bob.json(&set);
-    assert_eq!((&set["dir"], &set["max_size"]), (&dir.into(), &2_000_000_000_u64.into()));
+    assert_eq!((&set["dir"], &set["max_size"]), (&dir.into(), &(2_u64 << 30).into()));
     assert_eq!(set["accept"], "always");
     let clear = ["contacts", "set", "alice", "--default-dir", "--max-size", "none"];
     let cleared = bob.json(&clear);

@@ -13,7 +13,16 @@ pub(crate) struct Scratch(TempDir);
 
 impl Scratch {
     pub(crate) fn new() -> Self {
-        Self(tempfile::Builder::new().prefix("ff-e2e-").tempdir().unwrap())
+        Self::within(&std::env::temp_dir())
+    }
+
+    /// A folder in memory, where no writer ever waits for a disk.
+    pub(crate) fn in_memory() -> Self {
+        Self::within(Path::new("/dev/shm"))
+    }
+
+    fn within(dir: &Path) -> Self {
+        Self(tempfile::Builder::new().prefix("ff-e2e-").tempdir_in(dir).unwrap())
     }
 }
 

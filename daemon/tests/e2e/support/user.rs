@@ -80,12 +80,6 @@ impl User {
         self.daemon = Some(daemon);
     }
 
-    /// Waits until the daemon says that it serves once more.
-    #[track_caller]
-    pub(crate) fn serves_again(&mut self) {
-        self.daemon.as_mut().unwrap().says(READY);
-    }
-
     /// What the daemon sees at `file_path`, in whatever mount namespace it is.
     pub(crate) fn as_daemon_sees(&self, file_path: &Path) -> PathBuf {
         let root = format!("/proc/{}/root", self.pid());
