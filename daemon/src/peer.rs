@@ -162,6 +162,9 @@ pub enum ConnectError {
     /// The server could not help.
     #[error("the server could not connect the call")]
     Server(#[source] Arc<client::Error>),
+    /// The name is this daemon's own.
+    #[error("that is this computer itself")]
+    Yourself,
     /// The server names another identity than the one that is pinned.
     #[error("the name belongs to another identity now")]
     IdentityChanged {

@@ -60,9 +60,10 @@ impl Network {
             hosts.partition(|candidate| candidate.address.ip().is_loopback());
         let others = hosts.split_off(hosts.len().min(HOSTS_FIRST));
         let known = |address| self.has(SocketAddr::ip(address));
-        let reflexive = reflexive.iter().filter(|address| !known(address)).map(|address| {
-            Candidate { kind: CandidateKind::ServerReflexive, address: *address }
-        });
+        let reflexive = reflexive
+            .iter()
+            .filter(|address| !known(address))
+            .map(|address| Candidate { kind: CandidateKind::ServerReflexive, address: *address });
         hosts.extend(reflexive);
         hosts.extend(others);
         hosts.truncate(MAX_CANDIDATES - loopback.len().min(MAX_CANDIDATES));
@@ -77,8 +78,8 @@ impl Network {
         let theirs = &theirs[..theirs.len().min(MAX_CANDIDATES)];
         let hosts = || theirs.iter().filter(|candidate| candidate.kind == CandidateKind::Host);
         let mut elsewhere = hosts().filter(|host| !host.address.ip().is_loopback()).peekable();
-        let same_machine = elsewhere.peek().is_none()
-            || elsewhere.any(|host| self.has(host.address.ip()));
+        let same_machine =
+            elsewhere.peek().is_none() || elsewhere.any(|host| self.has(host.address.ip()));
         let mut ranked: Vec<_> = theirs
             .iter()
             .map(|candidate| candidate.address)
@@ -197,8 +198,12 @@ mod tests {
     #[test]
     fn shared_networks_are_probed_first() {
         let network = network(&[("10.0.0.1", 24), ("127.0.0.1", 8)]);
-        let theirs =
-            [host("172.16.0.2:1"), reflexive("192.0.2.1:1"), host("10.0.0.2:1"), host("127.0.0.1:1")];
+        let theirs = [
+            host("172.16.0.2:1"),
+            reflexive("192.0.2.1:1"),
+            host("10.0.0.2:1"),
+            host("127.0.0.1:1"),
+        ];
         let expected = addresses(&["10.0.0.2:1", "172.16.0.2:1", "192.0.2.1:1"]);
         assert_eq!(network.rank(&theirs), expected);
     }

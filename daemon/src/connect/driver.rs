@@ -4,7 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -36,6 +36,8 @@ const REFLEXIVE_AGE: Duration = Duration::from_secs(60);
 const COMMANDS: usize = 64;
 /// Findings that wait for a session; what does not fit is lost, as above.
 const EVENTS: usize = 32;
+/// Addresses that are remembered of one peer.
+const MAX_HEARD: usize = 256;
 /// The tag of requests to servers.
 const SERVERS: Tag = Tag(0);
 
@@ -63,9 +65,13 @@ pub enum Event {
 #[derive(Debug, Clone)]
 pub struct Connector {
     commands: mpsc::Sender<Command>,
+    heard: Heard,
     network: watch::Receiver<Network>,
     _driver: Arc<AbortOnDropHandle<()>>,
 }
+
+/// Where authenticated requests of each search came from.
+type Heard = Arc<Mutex<HashMap<Tag, HashSet<SocketAddr>>>>;
 
 /// The search for paths to one peer; dropping it ends the search.
 #[derive(Debug)]
@@ -92,11 +98,13 @@ impl Connector {
     ) -> Self {
         let (commands, commands_end) = mpsc::channel(COMMANDS);
         let (network_in, network) = watch::channel(read_network());
+        let heard = Heard::default();
         let driver = Driver {
             socket,
             port,
             datagrams,
             commands: commands_end,
+            heard: heard.clone(),
             rendezvous,
             state: None,
             network: network_in,
@@ -106,7 +114,7 @@ impl Connector {
             reflexive: HashMap::new(),
         };
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.run()));
-        Self { commands, network, _driver: Arc::new(driver) }
+        Self { commands, heard, network, _driver: Arc::new(driver) }
     }
 
     /// Begins to look for paths to a peer.
@@ -116,6 +124,11 @@ impl Connector {
         // Should it be full, the attempt finds nothing.
         let _ = self.commands.try_send(Command::Open(tag, events_in));
         Attempt { tag, commands: self.commands.clone(), events }
+    }
+
+    /// Whether a peer whose search goes on has passed a check from this address.
+    pub fn has_heard(&self, remote: SocketAddr) -> bool {
+        lock(&self.heard).values().any(|from| from.contains(&remote))
     }
 
     /// Whether packets to this address pass no router.
@@ -168,6 +181,7 @@ struct Driver {
     port: u16,
     datagrams: mpsc::Receiver<OtherDatagram>,
     commands: mpsc::Receiver<Command>,
+    heard: Heard,
     rendezvous: watch::Receiver<Option<Client>>,
     state: Option<watch::Receiver<State>>,
     network: watch::Sender<Network>,
@@ -310,6 +324,7 @@ impl Driver {
 
     fn on_tick(&mut self) {
         self.searches.retain(|_, search| !search.events.is_closed());
+        lock(&self.heard).retain(|tag, _| self.searches.contains_key(tag));
         if !self.searches.is_empty() && self.look_at_network() {
             tracing::info!("the network has changed: looking for paths again");
             let tags: Vec<_> = self.searches.keys().copied().collect();
@@ -350,6 +365,13 @@ impl Driver {
         else {
             return;
         };
+        // Before the answer leaves: the peer may connect as soon as it is there.
+        let mut heard = lock(&self.heard);
+        let from = heard.entry(ours).or_default();
+        if from.len() < MAX_HEARD {
+            from.insert(datagram.source);
+        }
+        drop(heard);
         let response = keyed_response(id, datagram.source, &search.our_key);
         self.socket.send_to(&response, datagram.source, datagram.local_ip);
         // A check may overtake the offer: then it is remembered as observed.
@@ -430,6 +452,10 @@ impl Search {
         }
         self.checks.add(now, network.rank(&candidates));
     }
+}
+
+fn lock(heard: &Heard) -> MutexGuard<'_, HashMap<Tag, HashSet<SocketAddr>>> {
+    heard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn changed(state: &mut Option<watch::Receiver<State>>) -> bool {

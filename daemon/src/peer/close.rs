@@ -130,22 +130,10 @@ mod tests {
             CloseCode::Replaced,
             CloseCode::SessionGone,
         ] {
-            let close = ApplicationClose {
-                error_code: code.wire(),
-                reason: Default::default(),
-            };
-            assert_eq!(
-                CloseCode::of(&ConnectionError::ApplicationClosed(close)),
-                Some(code)
-            );
+            let close = ApplicationClose { error_code: code.wire(), reason: Default::default() };
+            assert_eq!(CloseCode::of(&ConnectionError::ApplicationClosed(close)), Some(code));
         }
-        let unknown = ApplicationClose {
-            error_code: 999u32.into(),
-            reason: Default::default(),
-        };
-        assert_eq!(
-            CloseCode::of(&ConnectionError::ApplicationClosed(unknown)),
-            None
-        );
+        let unknown = ApplicationClose { error_code: 999u32.into(), reason: Default::default() };
+        assert_eq!(CloseCode::of(&ConnectionError::ApplicationClosed(unknown)), None);
     }
 }

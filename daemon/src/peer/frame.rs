@@ -88,19 +88,12 @@ impl Frame {
             TYPE_HELLO => {
                 let incarnation = payload.try_get_u64().map_err(|_| FrameError::Truncated)?;
                 let certificate = DeviceCertificate::decode(&payload)?;
-                Self::Hello(Hello {
-                    incarnation,
-                    certificate,
-                })
+                Self::Hello(Hello { incarnation, certificate })
             }
             TYPE_MESSAGE => {
                 let seq = payload.try_get_u64().map_err(|_| FrameError::Truncated)?;
                 let kind = Kind(payload.try_get_u8().map_err(|_| FrameError::Truncated)?);
-                Self::Message(Message {
-                    seq,
-                    kind,
-                    body: payload,
-                })
+                Self::Message(Message { seq, kind, body: payload })
             }
             TYPE_ACK => Self::Ack(payload.try_get_u64().map_err(|_| FrameError::Truncated)?),
             _ => return Ok(None),
@@ -154,30 +147,18 @@ mod tests {
         let (head, payload) = bytes.split_at(HEADER_LEN);
         let (frame_type, length) = decode_header(head.try_into().unwrap()).unwrap();
         assert_eq!(length, payload.len());
-        Frame::decode(frame_type, Bytes::copy_from_slice(payload))
-            .unwrap()
-            .unwrap()
+        Frame::decode(frame_type, Bytes::copy_from_slice(payload)).unwrap().unwrap()
     }
 
     #[test]
     fn frames_keep_their_bytes() {
-        let message = Message {
-            seq: 0x0102,
-            kind: Kind::SIGNAL,
-            body: Bytes::from_static(b"hey"),
-        };
+        let message = Message { seq: 0x0102, kind: Kind::SIGNAL, body: Bytes::from_static(b"hey") };
         let frame = Frame::Message(message);
         let bytes = frame.encode().concat();
-        assert_eq!(
-            bytes,
-            [2, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 1, 2, 1, b'h', b'e', b'y']
-        );
+        assert_eq!(bytes, [2, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 1, 2, 1, b'h', b'e', b'y']);
         assert_eq!(round_trip(&frame), frame);
         let ack = Frame::Ack(7);
-        assert_eq!(
-            ack.encode().concat(),
-            [3, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 7]
-        );
+        assert_eq!(ack.encode().concat(), [3, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 7]);
         assert_eq!(round_trip(&ack), ack);
     }
 
@@ -187,37 +168,24 @@ mod tests {
         let device =
             DeviceKey::from_bytes(SigningKey::from_bytes(&[2; 32]).verifying_key().to_bytes());
         let certificate = DeviceCertificate::issue(&identity, device, "laptop", 0, 1);
-        let frame = Frame::Hello(Hello {
-            incarnation: 9,
-            certificate,
-        });
+        let frame = Frame::Hello(Hello { incarnation: 9, certificate });
         assert_eq!(round_trip(&frame), frame);
         let mut forged = frame.encode().concat();
         *forged.last_mut().unwrap() ^= 1;
         let payload = Bytes::copy_from_slice(&forged[HEADER_LEN..]);
-        assert!(matches!(
-            Frame::decode(TYPE_HELLO, payload),
-            Err(FrameError::Certificate(_))
-        ));
+        assert!(matches!(Frame::decode(TYPE_HELLO, payload), Err(FrameError::Certificate(_))));
     }
 
     #[test]
     fn a_claimed_length_is_refused_before_allocation() {
-        assert!(matches!(
-            decode_header([2, 0xff, 0xff, 0xff, 0xff]),
-            Err(FrameError::TooLong(_))
-        ));
+        assert!(matches!(decode_header([2, 0xff, 0xff, 0xff, 0xff]), Err(FrameError::TooLong(_))));
         assert!(decode_header([2, 0, 1, 0, 0]).is_ok());
         assert!(decode_header([2, 0, 1, 0, 1]).is_err());
     }
 
     #[test]
     fn unknown_types_are_skipped() {
-        assert!(
-            Frame::decode(200, Bytes::from_static(b"??"))
-                .unwrap()
-                .is_none()
-        );
+        assert!(Frame::decode(200, Bytes::from_static(b"??")).unwrap().is_none());
     }
 
     proptest! {

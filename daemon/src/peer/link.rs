@@ -1,5 +1,7 @@
-//! One link: making it, greeting, and running its control stream. A link that is made belongs to
-//! the peer's device and identity, and both sides have said so; nothing else is read before.
+//! One link: making it and greeting. A link that is made belongs to the peer's device and
+//! identity, and both sides have said so; nothing else is read before.
+
+mod run;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,22 +18,22 @@ use quinn::{
     ClientConfig, Connection, ConnectionError, Endpoint, ReadExactError, RecvStream, SendStream,
     ServerConfig, WriteError,
 };
-use tokio::{
-    sync::{mpsc, watch},
-    time::timeout,
-};
+use tokio::time::timeout;
 
+pub(super) use self::run::{LinkEnd, Wiring};
 use super::{
-    IncomingStream, LinkId, LinkKind, Peer,
+    LinkId, LinkKind, Peer,
     close::CloseCode,
-    frame::{Frame, FrameError, HEADER_LEN, Hello, Message, decode_header},
+    frame::{Frame, FrameError, HEADER_LEN, Hello, decode_header},
 };
-use crate::connect::driver::Connector;
-use crate::transport::{
-    Congestion, Path, endpoint_config,
-    relayed::{Gone, RelayedPath, Ticket},
-    tls::{Expected, KeySet, SERVER_NAME, Tls, TlsError, peer_device_key},
-    transport_config,
+use crate::{
+    connect::driver::Connector,
+    transport::{
+        Congestion, Path, endpoint_config,
+        relayed::{Gone, RelayedPath, Ticket},
+        tls::{Expected, KeySet, SERVER_NAME, Tls, TlsError, peer_device_key},
+        transport_config,
+    },
 };
 
 /// From the first packet of a link to the end of the greeting. Generous: a slow path is better
@@ -160,30 +162,18 @@ impl Local {
             let connection = match side {
                 Side::Caller => {
                     let config = self.client(device, Path::Relayed)?;
-                    path.endpoint()
-                        .connect_with(config, path.relay(), SERVER_NAME)?
-                        .await?
+                    path.endpoint().connect_with(config, path.relay(), SERVER_NAME)?.await?
                 }
                 Side::Callee => path.endpoint().accept().await.ok_or(Gone)?.await?,
             };
-            self.greet(
-                peer,
-                incarnation,
-                connection,
-                LinkKind::Relayed,
-                side == Side::Caller,
-            )
-            .await
+            self.greet(peer, incarnation, connection, LinkKind::Relayed, side == Side::Caller).await
         };
         // The relay may lose the session before the link is up, as when it is restarted.
         let opened = tokio::select! {
             opened = within_setup(setup) => opened?,
             () = path.gone() => return Err(Gone.into()),
         };
-        Ok(Opened {
-            path: Some(path),
-            ..opened
-        })
+        Ok(Opened { path: Some(path), ..opened })
     }
 
     /// Connects to an address that has answered connectivity checks.
@@ -222,24 +212,12 @@ impl Local {
         kind: LinkKind,
         ours: bool,
     ) -> Result<Opened, LinkError> {
-        let hello = Hello {
-            incarnation,
-            certificate: self.certificate.clone(),
-        };
+        let hello = Hello { incarnation, certificate: self.certificate.clone() };
         let greeted = exchange_hello(&connection, peer, hello, ours).await;
         match greeted {
             Ok((send, recv, incarnation)) => {
                 let id = LinkId::next();
-                Ok(Opened {
-                    id,
-                    kind,
-                    connection,
-                    incarnation,
-                    ours,
-                    path: None,
-                    send,
-                    recv,
-                })
+                Ok(Opened { id, kind, connection, incarnation, ours, path: None, send, recv })
             }
             Err(error) => {
                 connection.close(error.code().wire(), b"");
@@ -266,9 +244,7 @@ pub(super) fn server_config(
 async fn within_setup(
     setup: impl Future<Output = Result<Opened, LinkError>>,
 ) -> Result<Opened, LinkError> {
-    timeout(SETUP_TIMEOUT, setup)
-        .await
-        .unwrap_or(Err(LinkError::TimedOut))
+    timeout(SETUP_TIMEOUT, setup).await.unwrap_or(Err(LinkError::TimedOut))
 }
 
 async fn exchange_hello(
@@ -277,11 +253,8 @@ async fn exchange_hello(
     hello: Hello,
     ours: bool,
 ) -> Result<(SendStream, RecvStream, u64), LinkError> {
-    let (mut send, mut recv) = if ours {
-        connection.open_bi().await?
-    } else {
-        connection.accept_bi().await?
-    };
+    let (mut send, mut recv) =
+        if ours { connection.open_bi().await? } else { connection.accept_bi().await? };
     if ours {
         write_frame(&mut send, &Frame::Hello(hello.clone())).await?;
     }
@@ -302,143 +275,6 @@ async fn exchange_hello(
         write_frame(&mut send, &Frame::Hello(hello)).await?;
     }
     Ok((send, recv, theirs.incarnation))
-}
-
-/// How a link ended.
-#[derive(Debug)]
-pub(super) struct LinkEnd {
-    pub(super) id: LinkId,
-    /// What the peer said, if it was the peer who closed and said anything we know.
-    pub(super) code: Option<CloseCode>,
-    /// Whether the peer broke the protocol.
-    pub(super) violation: bool,
-}
-
-/// The session's ends of a running link.
-#[derive(Debug)]
-pub(super) struct Wiring {
-    /// Frames from the peer. While it is full the link reads no more, and QUIC holds the peer back.
-    pub(super) frames: mpsc::Sender<(LinkId, Frame)>,
-    /// Messages for the peer; holds a whole window, so that the session never waits.
-    pub(super) messages: mpsc::Receiver<Message>,
-    /// What has been delivered here; only the last word counts.
-    pub(super) acks: watch::Receiver<u64>,
-    /// Streams from the peer. While it is full no more are accepted, and the peer has to wait.
-    pub(super) streams: mpsc::Sender<IncomingStream>,
-}
-
-impl Opened {
-    /// Where packets of this link go.
-    pub(super) fn remote(&self) -> SocketAddr {
-        canonical(self.connection.remote_address())
-    }
-
-    /// Runs the link until it ends. Aborting it drops the connection, which closes it.
-    pub(super) async fn run(self, wiring: Wiring) -> LinkEnd {
-        let Self {
-            id,
-            kind,
-            connection,
-            path,
-            mut send,
-            mut recv,
-            ..
-        } = self;
-        let Wiring {
-            frames,
-            messages,
-            acks,
-            streams,
-        } = wiring;
-        let error = tokio::select! {
-            error = read_frames(id, &mut recv, &frames) => error,
-            error = write_frames(&mut send, messages, acks) => error,
-            error = accept_streams(id, kind, &connection, &streams) => error,
-            () = gone(path.as_ref()) => LinkError::Gone(Gone),
-        };
-        // Whichever of the three noticed first, the connection knows what the peer said.
-        let code = connection.close_reason().as_ref().and_then(CloseCode::of);
-        let violation = connection.close_reason().is_none()
-            && !matches!(error, LinkError::Gone(_) | LinkError::Write(_));
-        connection.close(error.code().wire(), b"");
-        tracing::debug!(link = id.0, ?kind, %error, ?code, "link ended");
-        if let (Some(path), Some(ConnectionError::LocallyClosed)) =
-            (&path, connection.close_reason())
-        {
-            // The goodbye leaves through a socket that goes away with the path.
-            let _ = timeout(FAREWELL, path.endpoint().wait_idle()).await;
-        }
-        LinkEnd {
-            id,
-            code,
-            violation,
-        }
-    }
-}
-
-async fn gone(path: Option<&RelayedPath>) {
-    match path {
-        Some(path) => path.gone().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn read_frames(
-    id: LinkId,
-    recv: &mut RecvStream,
-    frames: &mpsc::Sender<(LinkId, Frame)>,
-) -> LinkError {
-    loop {
-        match read_frame(recv).await {
-            Ok(Some(frame)) => {
-                // The session is gone; it closes the connection.
-                let Ok(()) = frames.send((id, frame)).await else {
-                    std::future::pending().await
-                };
-            }
-            Ok(None) => {}
-            Err(error) => return error,
-        }
-    }
-}
-
-async fn write_frames(
-    send: &mut SendStream,
-    mut messages: mpsc::Receiver<Message>,
-    mut acks: watch::Receiver<u64>,
-) -> LinkError {
-    loop {
-        let frame = tokio::select! {
-            biased;
-            Ok(()) = acks.changed() => Frame::Ack(*acks.borrow_and_update()),
-            Some(message) = messages.recv() => Frame::Message(message),
-            // The session is gone; it closes the connection.
-            else => std::future::pending().await,
-        };
-        if let Err(error) = write_frame(send, &frame).await {
-            return error.into();
-        }
-    }
-}
-
-async fn accept_streams(
-    link: LinkId,
-    kind: LinkKind,
-    connection: &Connection,
-    streams: &mpsc::Sender<IncomingStream>,
-) -> LinkError {
-    loop {
-        match connection.accept_uni().await {
-            Ok(stream) => {
-                let stream = IncomingStream { link, kind, stream };
-                // Nobody takes streams any more; messages may still be read.
-                let Ok(()) = streams.send(stream).await else {
-                    std::future::pending().await
-                };
-            }
-            Err(error) => return error.into(),
-        }
-    }
 }
 
 async fn write_frame(send: &mut SendStream, frame: &Frame) -> Result<(), WriteError> {

@@ -43,24 +43,14 @@ impl Outbox {
     /// Takes a message and numbers it. The session's own messages are few and need no room.
     pub(super) fn push(&mut self, kind: Kind, body: Bytes) {
         self.bytes += body.len();
-        let message = Message {
-            seq: self.next,
-            kind,
-            body,
-        };
-        self.unacked.push_back(Pending {
-            message,
-            sent_over: None,
-        });
+        let message = Message { seq: self.next, kind, body };
+        self.unacked.push_back(Pending { message, sent_over: None });
         self.next += 1;
     }
 
     /// The first message that no live link has been given.
     pub(super) fn unsent(&self) -> Option<&Message> {
-        let pending = self
-            .unacked
-            .iter()
-            .find(|pending| pending.sent_over.is_none());
+        let pending = self.unacked.iter().find(|pending| pending.sent_over.is_none());
         pending.map(|pending| &pending.message)
     }
 
@@ -107,11 +97,7 @@ impl Inbox {
             return Ok(());
         }
         let ahead = message.seq - self.next;
-        let held: usize = self
-            .waiting
-            .values()
-            .map(|message| message.body.len())
-            .sum();
+        let held: usize = self.waiting.values().map(|message| message.body.len()).sum();
         let slack = 2 * MAX_MESSAGE;
         if ahead >= 2 * WINDOW as u64 || held > WINDOW_BYTES + slack {
             return Err(Violation);
@@ -207,17 +193,9 @@ mod tests {
         outbox.push(Kind::ENGINE, text(0));
         assert_eq!(outbox.acked(2), Err(Violation));
         let mut inbox = Inbox::default();
-        let far = Message {
-            seq: 100_000,
-            kind: Kind::ENGINE,
-            body: text(0),
-        };
+        let far = Message { seq: 100_000, kind: Kind::ENGINE, body: text(0) };
         assert_eq!(inbox.receive(far), Err(Violation));
-        let heavy = |seq| Message {
-            seq,
-            kind: Kind::ENGINE,
-            body: vec![0; MAX_MESSAGE].into(),
-        };
+        let heavy = |seq| Message { seq, kind: Kind::ENGINE, body: vec![0; MAX_MESSAGE].into() };
         assert!((1..400).any(|seq| inbox.receive(heavy(seq)).is_err()));
     }
 

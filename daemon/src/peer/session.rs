@@ -4,6 +4,7 @@
 pub(super) mod actor;
 mod direct;
 mod links;
+mod recall;
 
 use std::{fmt, sync::Arc};
 
@@ -72,16 +73,7 @@ impl Session {
             links: links_end,
             closed: closed_end,
         };
-        (
-            Self(Arc::new(Shared {
-                peer,
-                outgoing,
-                wishes,
-                links,
-                closed,
-            })),
-            ends,
-        )
+        (Self(Arc::new(Shared { peer, outgoing, wishes, links, closed })), ends)
     }
 
     /// The name under which the server knows the person.
@@ -103,11 +95,7 @@ impl Session {
     /// another link if one dies. Waits while too much is unacknowledged. Cancel-safe: a message is
     /// taken wholly or not at all.
     pub async fn send(&self, message: Bytes) -> Result<(), SessionClosed> {
-        debug_assert!(
-            message.len() <= MAX_MESSAGE,
-            "a message of {} bytes",
-            message.len()
-        );
+        debug_assert!(message.len() <= MAX_MESSAGE, "a message of {} bytes", message.len());
         self.0.outgoing.send(message).await.map_err(|_| self.over())
     }
 
@@ -143,9 +131,7 @@ impl Session {
     /// Allows direct links: candidates are exchanged from now on. Strangers stay behind the relay
     /// until a person has accepted, so that they learn no address; whom we call is allowed at once.
     pub fn allow_direct(&self) {
-        self.0
-            .wishes
-            .send_if_modified(|wishes| !std::mem::replace(&mut wishes.direct, true));
+        self.0.wishes.send_if_modified(|wishes| !std::mem::replace(&mut wishes.direct, true));
     }
 
     /// Whether direct links are allowed.
@@ -166,13 +152,7 @@ impl Session {
     /// Why it is over, if it is.
     pub fn close_reason(&self) -> Option<CloseReason> {
         let reason = *self.0.closed.borrow();
-        reason.or_else(|| {
-            self.0
-                .closed
-                .has_changed()
-                .err()
-                .map(|_| CloseReason::ShuttingDown)
-        })
+        reason.or_else(|| self.0.closed.has_changed().err().map(|_| CloseReason::ShuttingDown))
     }
 
     /// Ends the session and tells the peer. Messages that are not acknowledged yet may be lost.
@@ -196,9 +176,7 @@ impl Session {
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let peer = &self.0.peer;
-        f.debug_struct("Session")
-            .field("name", &peer.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Session").field("name", &peer.name).finish_non_exhaustive()
     }
 }
 

@@ -70,10 +70,7 @@ impl Bind {
         // Until Bound comes, Hello is said again; each begins a fresh challenge.
         self.hello_at = Some(now + self.retry);
         self.retry = (self.retry * 2).min(MAX_RETRY);
-        Some(BindFrame::Hello {
-            session: self.session,
-            side: self.side,
-        })
+        Some(BindFrame::Hello { session: self.session, side: self.side })
     }
 
     /// A frame from the relay came in; returns the answer, if it asks for one.
@@ -81,10 +78,7 @@ impl Bind {
         match frame {
             BindFrame::Challenge { session, cookie } if *session == self.session => {
                 self.sequence += 1;
-                Some(
-                    self.key
-                        .bind(self.session, self.side, self.sequence, *cookie),
-                )
+                Some(self.key.bind(self.session, self.side, self.sequence, *cookie))
             }
             BindFrame::Bound { session, .. } if *session == self.session => {
                 self.state = State::Bound;
@@ -126,10 +120,7 @@ mod tests {
     }
 
     fn bound() -> BindFrame {
-        BindFrame::Bound {
-            session: SESSION,
-            observed: "192.0.2.1:9".parse().unwrap(),
-        }
+        BindFrame::Bound { session: SESSION, observed: "192.0.2.1:9".parse().unwrap() }
     }
 
     fn sequence_of(frame: Option<BindFrame>) -> u64 {
@@ -144,10 +135,7 @@ mod tests {
         let now = Instant::now();
         let mut bind = bind(now);
         assert!(matches!(bind.poll(now), Some(BindFrame::Hello { .. })));
-        let challenge = BindFrame::Challenge {
-            session: SESSION,
-            cookie: [1; 24],
-        };
+        let challenge = BindFrame::Challenge { session: SESSION, cookie: [1; 24] };
         assert_eq!(sequence_of(bind.handle(now, &challenge)), 1);
         assert_eq!(bind.handle(now, &bound()), None);
         assert_eq!(bind.state(), State::Bound);
@@ -157,10 +145,7 @@ mod tests {
     fn a_lost_packet_is_made_good_with_growing_pauses_and_sequence() {
         let now = Instant::now();
         let mut bind = bind(now);
-        let challenge = BindFrame::Challenge {
-            session: SESSION,
-            cookie: [1; 24],
-        };
+        let challenge = BindFrame::Challenge { session: SESSION, cookie: [1; 24] };
         let mut sent = Vec::new();
         let mut last = 0;
         for ms in 0..2_000 {

@@ -7,7 +7,7 @@ use std::{
     net::{Ipv6Addr, SocketAddr},
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
@@ -34,6 +34,12 @@ use super::bind::{Bind, State};
 const RECEIVE_BATCHES: usize = 4;
 /// Bind frames that wait for the driver; when full more are dropped, and asked for again.
 const BIND_FRAMES: usize = 8;
+
+/// The caller's first packets are lost when the callee has not bound yet. Until an answer comes they
+/// are said again whenever the time since has grown by a quarter, since QUIC's own time-outs double.
+const SAY_AGAIN: Duration = Duration::from_millis(5);
+/// QUIC goes on alone after this.
+const SAY_AGAIN_FOR: Duration = Duration::from_secs(3);
 
 /// What the server says about a relay session.
 #[derive(Debug, Clone)]
@@ -81,21 +87,12 @@ impl RelayedPath {
             Arc::new(TokioRuntime),
         )?;
         let (state, watch) = watch::channel(State::Unbound);
+        let first_speaker = ticket.side == Side::Caller;
         let bind = Bind::new(ticket.session, ticket.key, ticket.side, Instant::now());
-        let driver = Driver {
-            bind,
-            relay,
-            socket,
-            frames,
-            state,
-        };
+        let say_again = None;
+        let driver = Driver { bind, relay, socket, frames, state, first_speaker, say_again };
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.run()));
-        Ok(Self {
-            endpoint,
-            relay,
-            state: watch,
-            _driver: driver,
-        })
+        Ok(Self { endpoint, relay, state: watch, _driver: driver })
     }
 
     /// The endpoint whose packets go through the relay.
@@ -111,11 +108,7 @@ impl RelayedPath {
     /// Waits until packets of the peer can come in. Cancel-safe.
     pub async fn bound(&self) -> Result<(), Gone> {
         let mut state = self.state.clone();
-        match state
-            .wait_for(|state| *state != State::Unbound)
-            .await
-            .as_deref()
-        {
+        match state.wait_for(|state| *state != State::Unbound).await.as_deref() {
             Ok(State::Bound) => Ok(()),
             _ => Err(Gone),
         }
@@ -136,11 +129,15 @@ struct Driver {
     socket: Arc<RelayedSocket>,
     frames: mpsc::Receiver<OtherDatagram>,
     state: watch::Sender<State>,
+    first_speaker: bool,
+    /// Since when the opening may have been lost, and when it is said again.
+    say_again: Option<(Instant, Instant)>,
 }
 
 impl Driver {
     async fn run(mut self) {
         while let Some(timeout) = self.bind.timeout() {
+            let timeout = self.say_again.map_or(timeout, |(_, at)| timeout.min(at));
             tokio::select! {
                 () = sleep_until(timeout.into()) => self.on_timeout(),
                 datagram = self.frames.recv() => match datagram {
@@ -152,6 +149,7 @@ impl Driver {
     }
 
     fn on_timeout(&mut self) {
+        self.say_opening_again(Instant::now());
         if let Some(last) = self.socket.heard() {
             self.bind.heard(last);
         }
@@ -171,8 +169,23 @@ impl Driver {
             self.send(&answer);
         }
         let state = self.bind.state();
-        self.state
-            .send_if_modified(|old| std::mem::replace(old, state) != state);
+        let news = self.state.send_if_modified(|old| std::mem::replace(old, state) != state);
+        if news && state == State::Bound && self.first_speaker {
+            let now = Instant::now();
+            self.say_again = Some((now, now + SAY_AGAIN));
+        }
+    }
+
+    fn say_opening_again(&mut self, now: Instant) {
+        let Some((since, at)) = self.say_again.filter(|(_, at)| *at <= now) else { return };
+        let passed = at.saturating_duration_since(since);
+        if self.socket.heard().is_some() || passed > SAY_AGAIN_FOR {
+            self.say_again = None;
+            self.socket.set_opening(None);
+        } else {
+            self.socket.say_opening();
+            self.say_again = Some((since, now + SAY_AGAIN.max(passed / 4)));
+        }
     }
 
     fn send(&self, frame: &BindFrame) {
@@ -189,6 +202,14 @@ struct RelayedSocket {
     opened: Instant,
     /// Milliseconds since `opened`, plus one; 0 is never.
     heard: AtomicU64,
+    /// The last packets sent before anything was heard.
+    opening: Mutex<Option<Opening>>,
+}
+
+struct Opening {
+    destination: SocketAddr,
+    contents: Vec<u8>,
+    segment_size: Option<usize>,
 }
 
 impl RelayedSocket {
@@ -198,12 +219,28 @@ impl RelayedSocket {
             relay,
             opened: Instant::now(),
             heard: AtomicU64::new(0),
+            opening: Mutex::new(None),
         }
     }
 
     fn heard(&self) -> Option<Instant> {
         let millis = self.heard.load(Ordering::Relaxed).checked_sub(1)?;
         Some(self.opened + Duration::from_millis(millis))
+    }
+
+    fn set_opening(&self, opening: Option<Opening>) {
+        *self.opening.lock().unwrap_or_else(PoisonError::into_inner) = opening;
+    }
+
+    fn say_opening(&self) {
+        let opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Opening { destination, contents, segment_size }) = &*opening {
+            let (destination, segment_size) = (*destination, *segment_size);
+            let transmit =
+                Transmit { destination, ecn: None, contents, segment_size, src_ip: None };
+            // A full buffer is no reason to hurry.
+            let _ = self.inner.try_send(&transmit);
+        }
     }
 
     fn note_heard(&self) {
@@ -218,6 +255,11 @@ impl AsyncUdpSocket for RelayedSocket {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        if self.heard.load(Ordering::Relaxed) == 0 {
+            let Transmit { destination, contents, segment_size, .. } = *transmit;
+            let contents = contents.to_vec();
+            self.set_opening(Some(Opening { destination, contents, segment_size }));
+        }
         self.inner.try_send(transmit)
     }
 
@@ -230,10 +272,7 @@ impl AsyncUdpSocket for RelayedSocket {
         let batches = buffers.len().min(meta.len()).min(RECEIVE_BATCHES);
         let (buffers, meta) = (&mut buffers[..batches], &mut meta[..batches]);
         let received = ready!(self.inner.poll_recv(cx, buffers, meta))?;
-        for meta in meta[..received]
-            .iter_mut()
-            .filter(|meta| canonical(meta.addr) != self.relay)
-        {
+        for meta in meta[..received].iter_mut().filter(|meta| canonical(meta.addr) != self.relay) {
             meta.len = 0;
         }
         // What was not QUIC has been taken out, and leaves an empty batch behind, too.
@@ -262,8 +301,6 @@ impl AsyncUdpSocket for RelayedSocket {
 
 impl fmt::Debug for RelayedSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RelayedSocket")
-            .field("inner", &self.inner)
-            .finish_non_exhaustive()
+        f.debug_struct("RelayedSocket").field("inner", &self.inner).finish_non_exhaustive()
     }
 }

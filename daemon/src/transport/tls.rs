@@ -68,16 +68,11 @@ impl Tls {
     /// Prepares the device key for handshakes.
     pub fn new(device_key: &SigningKey) -> Result<Self, Error> {
         let public = DeviceKey::from_bytes(device_key.verifying_key().to_bytes());
-        let pkcs8 = device_key
-            .to_pkcs8_der()
-            .map_err(|e| Error::General(e.to_string()))?;
+        let pkcs8 = device_key.to_pkcs8_der().map_err(|e| Error::General(e.to_string()))?;
         let der = PrivatePkcs8KeyDer::from(pkcs8.as_bytes());
         let signer = aws_lc_rs::sign::any_eddsa_type(&der)?;
         let key = CertifiedKey::new(vec![CertificateDer::from(spki(&public).to_vec())], signer);
-        Ok(Self {
-            provider: crypto_provider(),
-            key: Arc::new(key),
-        })
+        Ok(Self { provider: crypto_provider(), key: Arc::new(key) })
     }
 
     /// The QUIC client's side.
@@ -102,9 +97,7 @@ impl Tls {
         let mut config = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(&[&TLS13])?
             .with_client_cert_verifier(self.verifier(expected))
-            .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(
-                self.key.clone(),
-            )));
+            .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(self.key.clone())));
         config.alpn_protocols = vec![ALPN.to_vec()];
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -113,10 +106,7 @@ impl Tls {
     }
 
     fn verifier(&self, expected: Expected) -> Arc<Verifier> {
-        Arc::new(Verifier {
-            expected,
-            provider: self.provider.clone(),
-        })
+        Arc::new(Verifier { expected, provider: self.provider.clone() })
     }
 }
 
@@ -130,10 +120,7 @@ impl KeySet {
     /// Admits `key` until the guard is dropped; guards of one key are counted.
     pub fn admit(&self, key: DeviceKey) -> KeyGuard {
         *self.lock().entry(key).or_default() += 1;
-        KeyGuard {
-            set: self.clone(),
-            key,
-        }
+        KeyGuard { set: self.clone(), key }
     }
 
     fn contains(&self, key: &DeviceKey) -> bool {
@@ -193,9 +180,7 @@ impl Verifier {
         if admitted {
             return Ok(());
         }
-        Err(Error::InvalidCertificate(
-            CertificateError::ApplicationVerificationFailure,
-        ))
+        Err(Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
     }
 
     fn check_signature(
@@ -219,8 +204,7 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        self.check(end_entity)
-            .map(|()| ServerCertVerified::assertion())
+        self.check(end_entity).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -261,8 +245,7 @@ impl ClientCertVerifier for Verifier {
         _intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        self.check(end_entity)
-            .map(|()| ClientCertVerified::assertion())
+        self.check(end_entity).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -291,3 +274,6 @@ impl ClientCertVerifier for Verifier {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

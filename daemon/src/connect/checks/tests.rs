@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+};
 
 use proptest::prelude::*;
 
@@ -18,15 +21,23 @@ fn id(n: u64) -> TransactionId {
     id
 }
 
-/// Asks every millisecond what is to be sent.
-fn run(checks: &mut Checks, start: Instant, millis: std::ops::Range<u32>) -> Vec<(u32, u16)> {
+/// Asks whenever the checks want to be asked, in whole milliseconds.
+fn run(checks: &mut Checks, start: Instant, millis: Range<u64>) -> Vec<(u64, u16)> {
     let mut sent = Vec::new();
-    for ms in millis {
-        while let Some(remote) = checks.poll(start + MS * ms, id(sent.len() as u64)) {
-            sent.push((ms, remote.port()));
+    let mut now = millis.start;
+    while now < millis.end {
+        while let Some(remote) = checks.poll(start + MS * u32(now), id(sent.len() as u64)) {
+            sent.push((now, remote.port()));
         }
+        let Some(next) = checks.timeout() else { break };
+        let next = next.saturating_duration_since(start).as_millis();
+        now = u64::try_from(next).unwrap().max(now + 1);
     }
     sent
+}
+
+fn u32(n: u64) -> u32 {
+    n.try_into().unwrap()
 }
 
 #[test]
@@ -159,6 +170,8 @@ fn two_nats_are_punched_within_a_few_round_trips() {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn punching_copes_with_loss_delay_and_skew(
         losses in proptest::collection::vec(proptest::bool::weighted(0.2), 101),

@@ -1,6 +1,10 @@
 //! The actor of one session: it owns the links, numbers the messages and decides when it is over.
 
+mod linking;
+mod messages;
+
 use std::{
+    collections::VecDeque,
     net::SocketAddr,
     ops::ControlFlow,
     sync::Arc,
@@ -15,42 +19,44 @@ use filefleet_server::{
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinSet,
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{Interval, MissedTickBehavior, interval, timeout},
 };
 
 use super::{
     super::{
-        CloseReason, ConnectError, IncomingStream, LinkId, LinkKind, Peer, PeerEvent,
+        CloseReason, ConnectError, IncomingStream, LinkId, Peer, PeerEvent,
         close::CloseCode,
         frame::{Frame, Kind},
         link::{FAREWELL, LinkEnd, LinkError, Local, Opened},
-        mailbox::{Inbox, Outbox, Violation},
+        mailbox::{Inbox, Outbox},
     },
     Ends, Session,
-    direct::{Direct, MAX_DIRECT},
+    direct::Direct,
     links::Links,
+    recall::Recall,
 };
-use crate::connect::{driver, offer::Offer};
-use crate::transport::{MAX_STREAMS, relayed::Ticket, tls::KeyGuard};
+use crate::{
+    connect::driver,
+    transport::{MAX_STREAMS, relayed::Ticket, tls::KeyGuard},
+};
 
 /// How long a session without links waits for one before it is over.
 const GRACE: Duration = Duration::from_secs(5);
+/// How long the refusal of a call is waited for once its relay session is gone: it says why.
+const REFUSAL: Duration = Duration::from_millis(700);
 /// After this long without a guard and without messages or stream data the links are closed.
 const IDLE: Duration = Duration::from_secs(60);
 /// How often the links' counters are looked at.
 const TICK: Duration = Duration::from_millis(500);
-/// The side that does not call again first waits so long for the other one's call.
-const CALL_BACK: Duration = Duration::from_millis(1500);
-/// Between two attempts to get a relayed link back: doubled from the first to the last.
-const CALL_PAUSE: Duration = Duration::from_secs(1);
-const MAX_CALL_PAUSE: Duration = Duration::from_secs(30);
-
 /// Commands of the peers' actor; it drops what does not fit, and the link in question fails.
 const COMMANDS: usize = 16;
 /// Frames from all links; while it is full, links do not read.
 const FRAMES: usize = 64;
 /// Messages that wait for the engine; beyond it nothing is acknowledged and the peer waits.
 const MESSAGES: usize = 32;
+
+/// Calls whose refusal may still come in.
+const TICKETS: usize = 8;
 
 /// What the peers' actor tells a session.
 #[derive(Debug)]
@@ -112,16 +118,15 @@ pub(in crate::peer) struct SessionActor {
     links: Links,
     running: JoinSet<LinkEnd>,
     opening: JoinSet<Result<Opened, LinkError>>,
-    calling: JoinSet<Result<Call, client::Error>>,
-    call_at: Instant,
-    call_pause: Duration,
+    recall: Recall,
     dialling: JoinSet<(SocketAddr, Result<Opened, LinkError>)>,
     direct: Direct,
     /// The relay sessions of calls that are not links yet.
-    tickets: Vec<SessionId>,
-    failure: ConnectError,
+    tickets: VecDeque<SessionId>,
+    /// Why those who wait get no session, if it is not how it ended.
+    failure: Option<ConnectError>,
     active_at: Instant,
-    /// Since when there is no link.
+    /// When the last link or the first attempt at one ended.
     unlinked_at: Instant,
     /// Keeps the device's key admitted at the main endpoint.
     _admitted: KeyGuard,
@@ -147,24 +152,15 @@ type Flow = ControlFlow<Ending>;
 impl SessionActor {
     /// Prepares a session; nothing happens before [`run`](Self::run).
     pub(in crate::peer) fn new(parts: Parts) -> (Self, Session, mpsc::Sender<Command>) {
-        let Parts {
-            local,
-            rendezvous,
-            peer,
-            incarnation,
-            events,
-        } = parts;
+        let Parts { local, rendezvous, peer, incarnation, events } = parts;
         let (session, ends) = Session::new(peer.clone());
         let (commands_in, commands) = mpsc::channel(COMMANDS);
         let (engine, messages) = mpsc::channel(MESSAGES);
         let streams_len = usize::try_from(MAX_STREAMS).expect("a usize has 32 bits");
         let (streams, streams_end) = mpsc::channel(streams_len);
         let (frames_in, frames) = mpsc::channel(FRAMES);
-        let announcement = PeerEvent::Session {
-            session: session.clone(),
-            messages,
-            streams: streams_end,
-        };
+        let announcement =
+            PeerEvent::Session { session: session.clone(), messages, streams: streams_end };
         let admitted = local.keys.admit(peer.device());
         let actor = Self {
             local,
@@ -187,13 +183,11 @@ impl SessionActor {
             links: Links::default(),
             running: JoinSet::new(),
             opening: JoinSet::new(),
-            calling: JoinSet::new(),
-            call_at: Instant::now(),
-            call_pause: CALL_PAUSE,
+            recall: Recall::default(),
             dialling: JoinSet::new(),
             direct: Direct::default(),
-            tickets: Vec::new(),
-            failure: ConnectError::TimedOut,
+            tickets: VecDeque::new(),
+            failure: None,
             active_at: Instant::now(),
             unlinked_at: Instant::now(),
             _admitted: admitted,
@@ -222,13 +216,13 @@ impl SessionActor {
     }
 
     /// Every branch is cancel-safe: channels, joins, a tick.
-    async fn next(&mut self, tick: &mut tokio::time::Interval) -> Input {
+    async fn next(&mut self, tick: &mut Interval) -> Input {
         let announce = self.announcement.is_some() && self.their_incarnation.is_some();
         let deliverable = self.inbox.next_kind() == Some(Kind::ENGINE);
         tokio::select! {
             Some(Ok(end)) = self.running.join_next() => Input::Ended(end),
             Some(Ok(opened)) = self.opening.join_next() => Input::Opened(opened),
-            Some(Ok(called)) = self.calling.join_next() => Input::Called(called),
+            called = self.recall.next() => Input::Called(called),
             Some(Ok((to, opened))) = self.dialling.join_next() => Input::Dialled(to, opened),
             found = self.direct.next() => Input::Found(found),
             command = self.commands.recv() => Input::Command(command),
@@ -280,7 +274,7 @@ impl SessionActor {
         match command {
             Command::Call(ticket) => self.open_relayed(ticket),
             Command::Refused(session, reason) if self.tickets.contains(&session) => {
-                self.failure = ConnectError::Refused(reason);
+                self.failure = Some(ConnectError::Refused(reason));
                 if self.links.is_empty() {
                     let reason = match reason {
                         RefuseReason::IdentityChanged => CloseReason::IdentityChanged,
@@ -294,7 +288,8 @@ impl SessionActor {
             Command::Refused(..) => {}
             Command::Adopt(connection) => {
                 let (local, peer, incarnation) = self.for_link();
-                self.opening.spawn(async move { local.adopt(&peer, incarnation, connection).await });
+                self.opening
+                    .spawn(async move { local.adopt(&peer, incarnation, connection).await });
             }
             Command::Wait(waiter) => {
                 self.waiters.push(waiter);
@@ -310,215 +305,8 @@ impl SessionActor {
         (self.local.clone(), self.peer.clone(), self.incarnation)
     }
 
-    fn open_relayed(&mut self, ticket: Ticket) {
-        self.tickets.push(ticket.session);
-        let (local, peer, incarnation) = self.for_link();
-        self.opening
-            .spawn(async move { local.relayed(&peer, incarnation, ticket).await });
-    }
-
-    fn on_opened(&mut self, link: Opened) -> Flow {
-        match self.their_incarnation {
-            Some(theirs) if theirs != link.incarnation => {
-                return ControlFlow::Break(Ending::Replaced(Box::new(link)));
-            }
-            _ => self.their_incarnation = Some(link.incarnation),
-        }
-        if link.kind == LinkKind::Relayed {
-            self.calling.abort_all();
-            self.call_pause = CALL_PAUSE;
-        }
-        self.add_link(link);
-        self.close_surplus();
-        self.flush();
-        self.answer_waiters()
-    }
-
-    fn add_link(&mut self, link: Opened) {
-        tracing::info!(peer = %self.peer.name, link = ?link.id, kind = ?link.kind, "link up");
-        let next = self.inbox.acknowledged();
-        let wiring = self.links.add(&link, next, self.frames_in.clone(), self.streams.clone());
-        self.running.spawn(link.run(wiring));
-        self.active_at = Instant::now();
-        self.show_links();
-    }
-
-    /// Whether this side calls again first, dials direct links and closes what is too much.
-    fn is_controlling(&self) -> bool {
-        self.local.certificate.device() < self.peer.device()
-    }
-
-    /// Of two crossing calls, the one of the lower device key wins; it closes the other one.
-    fn close_surplus(&mut self) {
-        if self.is_controlling() {
-            let excess = self.links.excess(MAX_DIRECT);
-            for id in self.links.surplus().into_iter().chain(excess) {
-                self.close_link(id, CloseCode::Redundant);
-            }
-        }
-    }
-
-    fn on_found(&mut self, found: driver::Event) -> Flow {
-        match found {
-            driver::Event::Offer(offer) => return self.say(Kind::SIGNAL, offer.encode()),
-            driver::Event::Reachable(path) => {
-                self.direct.on_reachable(path);
-                self.dial(false);
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    /// Connects over the best path that answers, if it is better than what there is.
-    fn dial(&mut self, spare: bool) {
-        // A peer that has not spoken on the relayed link yet has no session to join.
-        if !self.is_controlling() || self.their_incarnation.is_none() {
-            return;
-        }
-        let Some(remote) = self.direct.choose(self.links.direct(), spare) else { return };
-        let (local, peer, incarnation) = self.for_link();
-        self.dialling
-            .spawn(async move { (remote, local.dial(&peer, incarnation, remote).await) });
-    }
-
-    fn on_dialled(&mut self, remote: SocketAddr, opened: Result<Opened, LinkError>) -> Flow {
-        self.direct.dialled(remote, opened.is_ok());
-        match opened {
-            Ok(link) => self.on_opened(link),
-            Err(error) => self.on_failed(&error),
-        }
-    }
-
-    fn close_link(&mut self, id: LinkId, code: CloseCode) {
-        if let Some(connection) = self.links.connection(id) {
-            connection.close(code.wire(), b"");
-        }
-        self.drop_link(id);
-    }
-
-    fn drop_link(&mut self, id: LinkId) {
-        self.links.remove(id);
-        self.outbox.link_lost(id);
-        self.flush();
-        self.show_links();
-        if self.links.is_empty() {
-            self.unlinked_at = Instant::now();
-        }
-    }
-
-    fn on_failed(&mut self, error: &LinkError) -> Flow {
-        tracing::debug!(peer = %self.peer.name, %error, "no link");
-        let reason = match error {
-            LinkError::WrongIdentity => Some(CloseReason::IdentityChanged),
-            error => error.of_peer().and_then(CloseReason::of_peer),
-        };
-        match reason {
-            Some(reason) if self.links.is_empty() => {
-                self.failure = ConnectError::Failed(reason);
-                ControlFlow::Break(Ending::Closed(reason))
-            }
-            _ => self.end_if_hopeless(),
-        }
-    }
-
-    fn on_called(&mut self, called: Result<Call, client::Error>) -> Flow {
-        match called {
-            Ok(call) if call.certificate != self.peer.certificate => {
-                tracing::debug!(peer = %self.peer.name, "called back, but it is another device");
-            }
-            Ok(call) => self.open_relayed(ticket_of(&call)),
-            Err(error) => tracing::debug!(peer = %self.peer.name, %error, "could not call again"),
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn on_link_end(&mut self, end: &LinkEnd) -> Flow {
-        let kind = self.links.kind(end.id);
-        self.drop_link(end.id);
-        if end.violation {
-            return ControlFlow::Break(Ending::Closed(CloseReason::Protocol));
-        }
-        match (end.code, end.code.and_then(CloseReason::of_peer)) {
-            (_, Some(reason)) => return ControlFlow::Break(Ending::Closed(reason)),
-            (Some(_), None) => {}
-            (None, None) if kind.is_some_and(|kind| kind != LinkKind::Relayed) => {
-                self.direct.restart();
-            }
-            (None, None) => {}
-        }
-        self.call_again();
-        ControlFlow::Continue(())
-    }
-
-    /// Calls for a new relayed link when there is none, if anybody needs the session.
-    fn call_again(&mut self) {
-        let busy = !self.calling.is_empty() || !self.opening.is_empty();
-        if !self.is_needed() || busy || self.links.has_relayed() || Instant::now() < self.call_at {
-            return;
-        }
-        let Some(client) = self.rendezvous.borrow().clone() else { return };
-        self.call_at = Instant::now() + self.call_pause;
-        self.call_pause = (self.call_pause * 2).min(MAX_CALL_PAUSE);
-        let first = self.is_controlling();
-        let name = self.peer.name.clone();
-        self.calling.spawn(async move {
-            if !first {
-                sleep(CALL_BACK).await;
-            }
-            client.call(&name).await
-        });
-    }
-
     fn is_needed(&self) -> bool {
         self.ends.wishes.borrow().guards > 0 || !self.waiters.is_empty()
-    }
-
-    fn on_frame(&mut self, link: LinkId, frame: Frame) -> Flow {
-        let valid = match frame {
-            Frame::Message(message) => self.inbox.receive(message),
-            Frame::Ack(next) => self.outbox.acked(next),
-            Frame::Hello(_) => Err(Violation),
-        };
-        if valid.is_err() {
-            self.close_link(link, CloseCode::Protocol);
-            return ControlFlow::Break(Ending::Closed(CloseReason::Protocol));
-        }
-        self.take_signals();
-        self.flush();
-        ControlFlow::Continue(())
-    }
-
-    fn on_delivered(&mut self) -> Flow {
-        self.take_signals();
-        self.links.acknowledge(self.inbox.acknowledged());
-        ControlFlow::Continue(())
-    }
-
-    /// Reads what is the session's own, up to the next message of the engine.
-    fn take_signals(&mut self) {
-        while let Some(kind) = self.inbox.next_kind().filter(|kind| *kind != Kind::ENGINE) {
-            let body = self.inbox.pop().filter(|_| kind == Kind::SIGNAL);
-            if let Some(offer) = body.and_then(Offer::decode) {
-                self.direct.on_offer(offer);
-            }
-            self.links.acknowledge(self.inbox.acknowledged());
-        }
-    }
-
-    fn say(&mut self, kind: Kind, body: Bytes) -> Flow {
-        self.outbox.push(kind, body);
-        self.flush();
-        ControlFlow::Continue(())
-    }
-
-    fn flush(&mut self) {
-        while let Some(message) = self.outbox.unsent() {
-            let seq = message.seq;
-            let Some(link) = self.links.send(message) else {
-                return;
-            };
-            self.outbox.sent(seq, link);
-        }
     }
 
     fn answer_waiters(&mut self) -> Flow {
@@ -569,29 +357,19 @@ impl SessionActor {
         self.end_if_hopeless()
     }
 
-    /// Without links and without any under way, a session is over after a grace; one that never
-    /// had a link, at once.
+    /// Without links and without any under way, a session is over after a grace.
     fn end_if_hopeless(&mut self) -> Flow {
-        let hope = !self.links.is_empty() || !self.opening.is_empty();
+        let hope = !self.links.is_empty()
+            || !self.opening.is_empty()
+            || !self.dialling.is_empty()
+            || self.recall.is_under_way();
         // The first call is on its way to this actor when it starts.
         let called = self.their_incarnation.is_none() && !self.tickets.is_empty();
-        if hope || (!called && self.unlinked_at.elapsed() < GRACE) {
+        let grace = if called { REFUSAL } else { GRACE };
+        if hope || self.unlinked_at.elapsed() < grace {
             return ControlFlow::Continue(());
         }
         ControlFlow::Break(Ending::Closed(CloseReason::TimedOut))
-    }
-
-    fn show_links(&mut self) {
-        let views = self.links.views();
-        self.ends.links.send_if_modified(|old| {
-            let same = old.len() == views.len()
-                && old
-                    .iter()
-                    .zip(&views)
-                    .all(|(a, b)| (a.id, a.rtt) == (b.id, b.rtt));
-            *old = views;
-            !same
-        });
     }
 
     async fn finish(&mut self, ending: &Ending) {
@@ -605,8 +383,12 @@ impl SessionActor {
         }
         self.ends.links.send_replace(Vec::new());
         self.ends.closed.send_replace(Some(reason));
+        let failure = self.failure.take().unwrap_or(match reason {
+            CloseReason::TimedOut => ConnectError::TimedOut,
+            reason => ConnectError::Failed(reason),
+        });
         for waiter in self.waiters.drain(..) {
-            let _ = waiter.send(Err(self.failure.clone()));
+            let _ = waiter.send(Err(failure.clone()));
         }
         // The links' tasks end as their connections are closed; then the relay sockets may go.
         let farewell = async { while self.running.join_next().await.is_some() {} };
@@ -616,17 +398,6 @@ impl SessionActor {
 
 /// What a call says about its relay session.
 pub(in crate::peer) fn ticket_of(call: &Call) -> Ticket {
-    let Call {
-        session,
-        ref key,
-        side,
-        relay,
-        ..
-    } = *call;
-    Ticket {
-        session,
-        key: key.clone(),
-        side,
-        relay,
-    }
+    let Call { session, ref key, side, relay, .. } = *call;
+    Ticket { session, key: key.clone(), side, relay }
 }

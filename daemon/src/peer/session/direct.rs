@@ -92,7 +92,8 @@ impl Direct {
         let is_free = |path: &&Reachable| taken.iter().all(|(remote, _)| *remote != path.remote);
         let best = self.reachable.iter().find(is_free)?;
         let better = taken.iter().all(|(_, on_link)| best.on_link && !on_link);
-        if !better && !(spare && taken.len() < MAX_DIRECT) {
+        let welcome = better || (spare && taken.len() < MAX_DIRECT);
+        if !welcome {
             return None;
         }
         self.dialling.push((best.remote, best.on_link));

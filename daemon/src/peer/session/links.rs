@@ -26,6 +26,8 @@ const DEAD: Duration = Duration::from_secs(6);
 /// A direct link whose round trip is so much longer than the relayed one's ranks behind it.
 const CLEARLY_SLOWER: u32 = 4;
 const SLOWER_SLACK: Duration = Duration::from_millis(50);
+/// Round trips that differ by less are the same; the older link is used.
+const SAME_RTT: Duration = Duration::from_millis(4);
 
 /// The live links of one session.
 #[derive(Debug, Default)]
@@ -36,21 +38,28 @@ pub(super) struct Links {
 #[derive(Debug)]
 struct Live {
     view: LinkView,
+    min_rtt: Duration,
     ours: bool,
     messages: mpsc::Sender<Message>,
     acks: watch::Sender<u64>,
     traffic: Traffic,
 }
 
-/// What was last seen of a link's packet counters.
+/// What was last seen of a link's packets.
 #[derive(Debug, Default)]
 struct Traffic {
-    sent: u64,
-    heard: u64,
-    streams: u64,
+    last: Counters,
     /// Since when packets have left without any coming in.
     unanswered_since: Option<Instant>,
     unanswered: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    sent: u64,
+    heard: u64,
+    /// Frames with data of streams, either way.
+    streams: u64,
 }
 
 /// What [`Links::look`] found. While all links are quiet there is nothing better to turn to, and
@@ -90,20 +99,9 @@ impl Links {
         let traffic = Traffic::default();
         self.live.insert(
             link.id,
-            Live {
-                view,
-                ours: link.ours,
-                messages,
-                acks,
-                traffic,
-            },
+            Live { min_rtt: view.rtt, view, ours: link.ours, messages, acks, traffic },
         );
-        Wiring {
-            frames,
-            messages: messages_end,
-            acks: acks_end,
-            streams,
-        }
+        Wiring { frames, messages: messages_end, acks: acks_end, streams }
     }
 
     pub(super) fn remove(&mut self, id: LinkId) {
@@ -122,8 +120,10 @@ impl Links {
         self.live.get(&id).map(|live| live.view.kind)
     }
 
-    pub(super) fn has_relayed(&self) -> bool {
-        self.live.values().any(|live| live.view.kind == LinkKind::Relayed)
+    /// Whether there is a relayed link that has not gone quiet.
+    pub(super) fn has_working_relayed(&self) -> bool {
+        let mut relayed = self.live.values().filter(|live| live.view.kind == LinkKind::Relayed);
+        relayed.any(|live| !live.traffic.is_quiet())
     }
 
     /// The links that do not go through the relay.
@@ -160,29 +160,20 @@ impl Links {
 
     /// The links as others see them, best first.
     pub(super) fn views(&self) -> Vec<LinkView> {
-        self.ranked()
-            .into_iter()
-            .map(|live| live.view.clone())
-            .collect()
+        self.ranked().into_iter().map(|live| live.view.clone()).collect()
     }
 
+    /// Best first. Only the shortest round trips count: the present one of a link that carries data
+    /// says how full its queue is.
     fn ranked(&self) -> Vec<&Live> {
-        let relayed = self
-            .live
-            .values()
-            .filter(|live| live.view.kind == LinkKind::Relayed);
-        let relayed_rtt = relayed.map(|live| live.view.rtt).min();
+        let relayed = self.live.values().filter(|live| live.view.kind == LinkKind::Relayed);
+        let relayed = relayed.map(|live| live.min_rtt).min();
         let mut ranked: Vec<_> = self.live.values().collect();
         ranked.sort_by_key(|live| {
-            let slower = relayed_rtt
-                .is_some_and(|relayed| live.view.rtt > relayed * CLEARLY_SLOWER + SLOWER_SLACK);
-            (
-                live.traffic.is_quiet(),
-                slower,
-                live.view.kind,
-                live.view.rtt,
-                live.view.id,
-            )
+            let slower = relayed
+                .is_some_and(|relayed| live.min_rtt > relayed * CLEARLY_SLOWER + SLOWER_SLACK);
+            let rtt = live.min_rtt.as_millis() / SAME_RTT.as_millis();
+            (live.traffic.is_quiet(), slower, live.view.kind, rtt, live.view.id)
         });
         ranked
     }
@@ -192,7 +183,8 @@ impl Links {
         let mut look = Look::default();
         for live in self.live.values_mut() {
             live.view.rtt = live.view.connection.rtt();
-            look.active |= live.traffic.look(&live.view.connection, now);
+            live.min_rtt = live.min_rtt.min(live.view.rtt);
+            look.active |= live.traffic.look(Counters::of(&live.view.connection), now);
         }
         if self.live.values().any(|live| !live.traffic.is_quiet()) {
             let quiet = self.live.values().filter(|live| live.traffic.is_quiet());
@@ -206,10 +198,7 @@ impl Links {
     /// The relayed links that crossing calls made too many: all but one that is not quiet, that we
     /// called for, and that is newest.
     pub(super) fn surplus(&self) -> Vec<LinkId> {
-        let relayed = self
-            .live
-            .values()
-            .filter(|live| live.view.kind == LinkKind::Relayed);
+        let relayed = self.live.values().filter(|live| live.view.kind == LinkKind::Relayed);
         let mut relayed: Vec<_> = relayed.collect();
         relayed.sort_by_key(|live| (!live.traffic.is_quiet(), live.ours, live.view.id));
         relayed.pop();
@@ -222,24 +211,55 @@ impl Links {
 }
 
 impl Traffic {
-    /// Notes the counters; whether frames of streams were among what moved.
-    fn look(&mut self, connection: &Connection, now: Instant) -> bool {
-        let stats = connection.stats();
-        let (sent, heard) = (stats.udp_tx.datagrams, stats.udp_rx.datagrams);
-        if heard != self.heard {
+    /// Notes the counters; whether anything but QUIC's own housekeeping was among what moved.
+    fn look(&mut self, counters: Counters, now: Instant) -> bool {
+        if counters.heard != self.last.heard {
             self.unanswered_since = None;
-        } else if sent != self.sent {
+        } else if counters.sent != self.last.sent {
             self.unanswered_since.get_or_insert(now);
         }
-        let streams = stats.frame_tx.stream + stats.frame_rx.stream;
-        let active = streams != self.streams;
         let since = self.unanswered_since.unwrap_or(now);
         self.unanswered = now.saturating_duration_since(since);
-        (self.sent, self.heard, self.streams) = (sent, heard, streams);
+        let active = counters.streams != self.last.streams;
+        self.last = counters;
         active
     }
 
     fn is_quiet(&self) -> bool {
         self.unanswered > QUIET
+    }
+}
+
+impl Counters {
+    fn of(connection: &Connection) -> Self {
+        let stats = connection.stats();
+        Self {
+            sent: stats.udp_tx.datagrams,
+            heard: stats.udp_rx.datagrams,
+            streams: stats.frame_tx.stream + stats.frame_rx.stream,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_quiet_when_what_it_sends_stays_unanswered() {
+        let start = Instant::now();
+        let mut traffic = Traffic::default();
+        let mut look = |millis, sent, heard| {
+            let now = start + Duration::from_millis(millis);
+            traffic.look(Counters { sent, heard, streams: 0 }, now);
+            traffic.is_quiet()
+        };
+        assert!(!look(0, 1, 1));
+        // Idle for long: nobody can tell.
+        assert!(!look(60_000, 1, 1));
+        assert!(!look(60_500, 5, 1));
+        assert!(!look(61_500, 6, 1));
+        assert!(look(62_500, 6, 1));
+        assert!(!look(63_000, 6, 2));
     }
 }

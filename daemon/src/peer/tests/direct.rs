@@ -15,7 +15,7 @@ async fn pair(server: &TestServer) -> (User, User, Got, Got) {
     (alice, bob, at_alice, at_bob)
 }
 
-fn is_direct(links: &Vec<LinkView>) -> bool {
+fn is_direct(links: &[LinkView]) -> bool {
     links.first().is_some_and(|link| link.kind == LinkKind::Lan)
         && links.iter().any(|link| link.kind == LinkKind::Relayed)
 }

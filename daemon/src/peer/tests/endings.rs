@@ -1,20 +1,16 @@
 //! Who is refused, and how sessions end.
 
+use std::{sync::Arc, time::Duration};
+
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
 use filefleet_server::protos::{certificate::IdentityKey, rendezvous::RefuseReason};
 
 use super::{
-    super::{
-        Admission, CloseReason, ConnectError, LinkKind, PeerEvent,
-        link::server_config,
-    },
+    super::{Admission, CloseReason, ConnectError, LinkKind, PeerEvent},
     support::{TestServer, User, kinds, soon},
 };
-use crate::transport::{
-    Congestion, Path, endpoint_config,
-    tls::{Expected, KeySet, SERVER_NAME, Tls},
-};
+use crate::transport::tls::{Expected, SERVER_NAME, Tls};
 
 fn nobody() -> IdentityKey {
     IdentityKey::from_bytes([9; 32])
@@ -23,7 +19,7 @@ fn nobody() -> IdentityKey {
 #[tokio::test]
 async fn another_identity_than_the_pinned_one_is_refused_and_both_are_told() {
     let server = TestServer::start();
-    let alice = User::start("alice", 1, &server).await;
+    let mut alice = User::start("alice", 1, &server).await;
     let mut bob = User::start("bob", 2, &server).await;
     // Alice has pinned another bob.
     let bobs = "bob".parse().unwrap();
@@ -37,12 +33,20 @@ async fn another_identity_than_the_pinned_one_is_refused_and_both_are_told() {
         Err(ConnectError::Refused(RefuseReason::IdentityChanged)) => {}
         other => panic!("{other:?}"),
     }
-    match soon(bob.events.recv()).await {
-        Some(PeerEvent::IdentityRefused { name, identity }) => {
-            assert_eq!((name.as_str(), identity), ("alice", alice.identity));
+    let PeerEvent::IdentityRefused { identity, .. } = alice.event().await else { panic!() };
+    assert_eq!(identity, bob.identity);
+    let PeerEvent::RefusedAsOther { name } = alice.event().await else { panic!() };
+    assert_eq!(name.as_str(), "bob");
+    // Bob hears of both calls, in any order.
+    let events = [bob.event().await, bob.event().await];
+    let of_alice = |event: &PeerEvent| match event {
+        PeerEvent::RefusedAsOther { name } => name.as_str() == "alice",
+        PeerEvent::IdentityRefused { name, identity } => {
+            name.as_str() == "alice" && *identity == alice.identity
         }
-        other => panic!("{other:?}"),
-    }
+        PeerEvent::Session { .. } => false,
+    };
+    assert!(events.iter().all(of_alice), "{events:?}");
 }
 
 #[tokio::test]
@@ -70,7 +74,8 @@ async fn crossing_calls_give_one_session_and_one_relayed_link() {
     let guards = (to_bob.hold(), to_alice.hold());
     to_bob.send(Bytes::from_static(b"one")).await.unwrap();
     assert_eq!(at_bob.hear().await, "one");
-    let relayed = |links: &Vec<_>| kinds(links).iter().filter(|k| **k == LinkKind::Relayed).count() == 1;
+    let relayed =
+        |links: &[_]| kinds(links).iter().filter(|k| **k == LinkKind::Relayed).count() == 1;
     at_alice.links(relayed).await;
     at_bob.links(relayed).await;
     assert_eq!((to_bob.close_reason(), to_alice.close_reason()), (None, None));
@@ -130,11 +135,8 @@ async fn a_restarted_peer_replaces_its_old_session() {
     let old = alice.call("bob").await;
     let _at_alice = alice.got().await;
     // Bob's process dies without a word.
-    std::mem::forget(bob.peers.endpoint());
-    let bob = {
-        drop(bob);
-        User::start("bob", 2, &server).await
-    };
+    drop(bob);
+    let bob = User::start("bob", 2, &server).await;
     let session = bob.call("alice").await;
     session.send(Bytes::from_static(b"back")).await.unwrap();
     let mut at_alice = alice.got().await;
@@ -146,33 +148,56 @@ async fn a_restarted_peer_replaces_its_old_session() {
 }
 
 #[tokio::test]
-async fn a_device_that_was_not_expected_gets_nothing_from_the_main_socket() {
+async fn who_has_passed_no_check_is_not_heard_on_the_main_socket() {
     let server = TestServer::start();
     let alice = User::start("alice", 1, &server).await;
-    let stranger = SigningKey::from_bytes(&[77; 32]);
-    let tls = Tls::new(&stranger).unwrap();
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let runtime = std::sync::Arc::new(quinn::TokioRuntime);
-    let config = server_config(
-        &tls,
-        Expected::Among(KeySet::default()),
-        Path::Direct,
-        Congestion::default(),
-    );
-    let endpoint =
-        quinn::Endpoint::new(endpoint_config(&stranger), Some(config.unwrap()), socket, runtime)
-            .unwrap();
-    let client = tls.client(Expected::Exactly(alice.device)).unwrap();
-    let config = quinn::ClientConfig::new(std::sync::Arc::new(client));
+    let _bob = User::start("bob", 2, &server).await;
+    alice.call("bob").await;
+    // With everything but a check: bob's own key, of which alice has a live session.
+    let bob = SigningKey::from_bytes(&[2; 32]);
+    let tls = Tls::new(&bob).unwrap().client(Expected::Exactly(alice.device)).unwrap();
+    let mut transport = quinn::TransportConfig::default();
+    transport.max_idle_timeout(Some(Duration::from_millis(500).try_into().unwrap()));
+    let mut config = quinn::ClientConfig::new(Arc::new(tls));
+    config.transport_config(Arc::new(transport));
+    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
     let port = alice.peers.endpoint().local_addr().unwrap().port();
-    let connecting =
-        endpoint.connect_with(config, ([127, 0, 0, 1], port).into(), SERVER_NAME).unwrap();
-    // A client learns of the refusal of its key after its own handshake is done.
-    let refused = async {
-        match connecting.await {
-            Ok(connection) => connection.closed().await,
-            Err(error) => error,
+    let to = ([127, 0, 0, 1], port).into();
+    let refused = soon(endpoint.connect_with(config, to, SERVER_NAME).unwrap()).await;
+    assert!(matches!(refused, Err(quinn::ConnectionError::TimedOut)), "{refused:?}");
+}
+
+#[tokio::test]
+async fn nobody_calls_themselves() {
+    let server = TestServer::start();
+    let alice = User::start("alice", 1, &server).await;
+    let this = soon(alice.peers.session(&"alice".parse().unwrap(), None)).await;
+    assert!(matches!(this, Err(ConnectError::Yourself | ConnectError::Server(_))), "{this:?}");
+}
+
+#[tokio::test]
+async fn garbage_on_every_port_changes_nothing() {
+    let server = TestServer::start();
+    let mut alice = User::start("alice", 1, &server).await;
+    let mut bob = User::start("bob", 2, &server).await;
+    let session = alice.call("bob").await;
+    let (at_alice, mut at_bob) = (alice.got().await, bob.got().await);
+    at_bob.session.allow_direct();
+    at_alice.links(|links| links.len() >= 2).await;
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let main = alice.peers.endpoint().local_addr().unwrap().port();
+    for first in 0..=255_u8 {
+        for length in [1, 19, 20, 64, 96, 1200] {
+            let mut garbage = vec![first; length];
+            if length >= 20 && first < 4 {
+                garbage[4..8].copy_from_slice(&[0x21, 0x12, 0xa4, 0x42]);
+            }
+            socket.send_to(&garbage, ("127.0.0.1", main)).unwrap();
         }
-    };
-    assert!(matches!(soon(refused).await, quinn::ConnectionError::ConnectionClosed(_)));
+    }
+    for _ in 0..50 {
+        session.send(Bytes::from_static(b"still")).await.unwrap();
+        assert_eq!(at_bob.hear().await, "still");
+    }
+    assert_eq!(session.close_reason(), None);
 }

@@ -169,11 +169,17 @@ impl User {
         soon(self.peers.session(&name.parse().unwrap(), None)).await.unwrap()
     }
 
+    /// The next session; refusals that come first are not looked at.
     pub(crate) async fn got(&mut self) -> Got {
-        match soon(self.events.recv()).await.unwrap() {
-            PeerEvent::Session { session, messages, streams } => Got { session, messages, streams },
-            other => panic!("{other:?}"),
+        loop {
+            if let PeerEvent::Session { session, messages, streams } = self.event().await {
+                return Got { session, messages, streams };
+            }
         }
+    }
+
+    pub(crate) async fn event(&mut self) -> PeerEvent {
+        soon(self.events.recv()).await.unwrap()
     }
 }
 
@@ -193,17 +199,17 @@ impl Got {
     }
 
     /// Waits until the links are as wanted.
-    pub(crate) async fn links(&self, wanted: impl FnMut(&Vec<LinkView>) -> bool) -> Vec<LinkView> {
+    pub(crate) async fn links(&self, wanted: impl FnMut(&[LinkView]) -> bool) -> Vec<LinkView> {
         links(&self.session, wanted).await
     }
 }
 
 pub(crate) async fn links(
     session: &Session,
-    wanted: impl FnMut(&Vec<LinkView>) -> bool,
+    mut wanted: impl FnMut(&[LinkView]) -> bool,
 ) -> Vec<LinkView> {
     let mut links: watch::Receiver<_> = session.links();
-    soon(links.wait_for(wanted)).await.unwrap().clone()
+    soon(links.wait_for(|links| wanted(links))).await.unwrap().clone()
 }
 
 pub(crate) fn kinds(links: &[LinkView]) -> Vec<LinkKind> {

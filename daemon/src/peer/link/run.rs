@@ -1,0 +1,136 @@
+//! Running a link: its control stream in both directions, and the streams that the peer opens.
+
+use std::net::SocketAddr;
+
+use filefleet_server::udp::canonical;
+use quinn::{Connection, ConnectionError, RecvStream, SendStream};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+use super::{
+    super::{
+        IncomingStream, LinkId, LinkKind,
+        close::CloseCode,
+        frame::{Frame, Message},
+    },
+    FAREWELL, LinkError, Opened, read_frame, write_frame,
+};
+use crate::transport::relayed::{Gone, RelayedPath};
+
+/// How a link ended.
+#[derive(Debug)]
+pub(in crate::peer) struct LinkEnd {
+    pub(in crate::peer) id: LinkId,
+    /// What the peer said, if it was the peer who closed and said anything we know.
+    pub(in crate::peer) code: Option<CloseCode>,
+    /// Whether the peer broke the protocol.
+    pub(in crate::peer) violation: bool,
+}
+
+/// The session's ends of a running link.
+#[derive(Debug)]
+pub(in crate::peer) struct Wiring {
+    /// Frames from the peer. While it is full the link reads no more, and QUIC holds the peer back.
+    pub(in crate::peer) frames: mpsc::Sender<(LinkId, Frame)>,
+    /// Messages for the peer; holds a whole window, so that the session never waits.
+    pub(in crate::peer) messages: mpsc::Receiver<Message>,
+    /// What has been delivered here; only the last word counts.
+    pub(in crate::peer) acks: watch::Receiver<u64>,
+    /// Streams from the peer. While it is full no more are accepted, and the peer has to wait.
+    pub(in crate::peer) streams: mpsc::Sender<IncomingStream>,
+}
+
+impl Opened {
+    /// Where packets of this link go.
+    pub(in crate::peer) fn remote(&self) -> SocketAddr {
+        canonical(self.connection.remote_address())
+    }
+
+    /// Runs the link until it ends. Aborting it drops the connection, which closes it.
+    pub(in crate::peer) async fn run(self, wiring: Wiring) -> LinkEnd {
+        let Self { id, kind, connection, path, mut send, mut recv, .. } = self;
+        let Wiring { frames, messages, acks, streams } = wiring;
+        let error = tokio::select! {
+            error = read_frames(id, &mut recv, &frames) => error,
+            error = write_frames(&mut send, messages, acks) => error,
+            error = accept_streams(id, kind, &connection, &streams) => error,
+            () = gone(path.as_ref()) => LinkError::Gone(Gone),
+        };
+        // Whichever of the three noticed first, the connection knows what the peer said.
+        let code = connection.close_reason().as_ref().and_then(CloseCode::of);
+        let violation = connection.close_reason().is_none()
+            && !matches!(error, LinkError::Gone(_) | LinkError::Write(_));
+        connection.close(error.code().wire(), b"");
+        tracing::debug!(link = id.0, ?kind, %error, ?code, "link ended");
+        if let (Some(path), Some(ConnectionError::LocallyClosed)) =
+            (&path, connection.close_reason())
+        {
+            // The goodbye leaves through a socket that goes away with the path.
+            let _ = timeout(FAREWELL, path.endpoint().wait_idle()).await;
+        }
+        LinkEnd { id, code, violation }
+    }
+}
+
+async fn gone(path: Option<&RelayedPath>) {
+    match path {
+        Some(path) => path.gone().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn read_frames(
+    id: LinkId,
+    recv: &mut RecvStream,
+    frames: &mpsc::Sender<(LinkId, Frame)>,
+) -> LinkError {
+    loop {
+        match read_frame(recv).await {
+            Ok(Some(frame)) => {
+                // The session is gone; it closes the connection.
+                let Ok(()) = frames.send((id, frame)).await else { std::future::pending().await };
+            }
+            Ok(None) => {}
+            Err(error) => return error,
+        }
+    }
+}
+
+async fn write_frames(
+    send: &mut SendStream,
+    mut messages: mpsc::Receiver<Message>,
+    mut acks: watch::Receiver<u64>,
+) -> LinkError {
+    loop {
+        let frame = tokio::select! {
+            biased;
+            Ok(()) = acks.changed() => Frame::Ack(*acks.borrow_and_update()),
+            Some(message) = messages.recv() => Frame::Message(message),
+            // The session is gone; it closes the connection.
+            else => std::future::pending().await,
+        };
+        if let Err(error) = write_frame(send, &frame).await {
+            return error.into();
+        }
+    }
+}
+
+async fn accept_streams(
+    link: LinkId,
+    kind: LinkKind,
+    connection: &Connection,
+    streams: &mpsc::Sender<IncomingStream>,
+) -> LinkError {
+    loop {
+        match connection.accept_uni().await {
+            Ok(stream) => {
+                let stream = IncomingStream { link, kind, stream };
+                // Nobody takes streams any more; messages may still be read.
+                let Ok(()) = streams.send(stream).await else { std::future::pending().await };
+            }
+            Err(error) => return error.into(),
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! The actor behind [`Peers`](super::Peers): it calls, answers calls, owns the sessions, and hands
+//! connections on the main socket to the session they belong to.
+
+mod handshakes;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use filefleet_server::{
+    client::{self, Call, Client},
+    protos::{
+        certificate::{DeviceKey, IdentityKey},
+        name::Name,
+        relay::SessionId,
+        rendezvous::RefuseReason,
+    },
+};
+use quinn::{Connection, Incoming};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::{
+        Admission, ConnectError, Gate, Peer, PeerEvent, Session,
+        close::{CloseCode, CloseReason},
+        link::{FAREWELL, Local, Opened},
+        session::actor::{Command, Ending, Parts, SessionActor, Waiter, ticket_of},
+    },
+    Request,
+};
+
+/// Sessions at a time; further callers are told that this daemon is busy.
+const MAX_SESSIONS: usize = 256;
+/// Refusals on their way to the server at a time; beyond it a caller just waits in vain.
+const MAX_REFUSING: usize = 32;
+/// Refusals that may come in before the call they are about has been answered.
+const REFUSALS: usize = 16;
+
+struct Entry {
+    generation: u64,
+    session: Session,
+    commands: mpsc::Sender<Command>,
+}
+
+struct Ended {
+    device: DeviceKey,
+    generation: u64,
+    peer: Peer,
+    incarnation: u64,
+    ending: Ending,
+}
+
+/// See the module.
+pub(super) struct Actor {
+    local: Arc<Local>,
+    gate: Arc<dyn Gate>,
+    events: mpsc::Sender<PeerEvent>,
+    rendezvous: watch::Receiver<Option<Client>>,
+    requests: mpsc::Receiver<Request>,
+    stop: CancellationToken,
+    sessions: HashMap<DeviceKey, Entry>,
+    actors: JoinSet<Ended>,
+    generations: u64,
+    /// At most one per name.
+    calls: JoinSet<(Name, Result<Call, client::Error>)>,
+    waiting: HashMap<Name, Vec<Waiting>>,
+    /// The last refusals, for calls whose answer comes after them.
+    refusals: VecDeque<(SessionId, RefuseReason)>,
+    refusing: JoinSet<()>,
+    handshakes: JoinSet<Option<Connection>>,
+}
+
+/// Who waits for a call, and which identity they have pinned.
+type Waiting = (Option<IdentityKey>, Waiter);
+
+enum Input {
+    Request(Request),
+    Called(Name, Result<Call, client::Error>),
+    Ended(Ended),
+    Incoming(Incoming),
+    Connected(Option<Connection>),
+    Refused,
+}
+
+impl Actor {
+    pub(super) fn new(
+        local: Arc<Local>,
+        gate: Arc<dyn Gate>,
+        events: mpsc::Sender<PeerEvent>,
+        rendezvous: watch::Receiver<Option<Client>>,
+        requests: mpsc::Receiver<Request>,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            local,
+            gate,
+            events,
+            rendezvous,
+            requests,
+            stop,
+            sessions: HashMap::new(),
+            actors: JoinSet::new(),
+            generations: 0,
+            calls: JoinSet::new(),
+            waiting: HashMap::new(),
+            refusals: VecDeque::new(),
+            refusing: JoinSet::new(),
+            handshakes: JoinSet::new(),
+        }
+    }
+
+    /// Runs until it is told to stop, or the last handle is gone.
+    pub(super) async fn run(mut self) {
+        while let Some(input) = self.next().await {
+            match input {
+                Input::Request(Request::Session { name, expected, waiter }) => {
+                    self.find(name, expected, waiter);
+                }
+                Input::Request(Request::Incoming(call)) => self.on_call(&call),
+                Input::Request(Request::Refused(session, reason)) => {
+                    self.on_refused(session, reason);
+                }
+                Input::Called(name, result) => self.on_called(&name, result),
+                Input::Ended(ended) => self.on_ended(ended),
+                Input::Incoming(incoming) => self.on_incoming(incoming),
+                Input::Connected(Some(connection)) => self.on_connected(&connection),
+                Input::Connected(None) | Input::Refused => {}
+            }
+        }
+        self.shut_down().await;
+    }
+
+    /// Every branch is cancel-safe: a token, channels, joins, and an accept that loses nothing.
+    async fn next(&mut self) -> Option<Input> {
+        let main = &self.local.main;
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => None,
+            request = self.requests.recv() => request.map(Input::Request),
+            Some(Ok((name, result))) = self.calls.join_next() => Some(Input::Called(name, result)),
+            Some(Ok(ended)) = self.actors.join_next() => Some(Input::Ended(ended)),
+            Some(Ok(handshake)) = self.handshakes.join_next() => Some(Input::Connected(handshake)),
+            Some(_) = self.refusing.join_next() => Some(Input::Refused),
+            incoming = main.accept() => incoming.map(Input::Incoming),
+        }
+    }
+
+    /// Finds the session with this person, or begins a call.
+    fn find(&mut self, name: Name, expected: Option<IdentityKey>, waiter: Waiter) {
+        let mut entries = self.sessions.values();
+        let present = entries.find(|entry| *entry.session.name() == name && entry.is_alive());
+        if let Some(Entry { session, commands, .. }) = present {
+            let found = session.identity();
+            if expected.is_some_and(|expected| expected != found) {
+                let _ = waiter.send(Err(ConnectError::IdentityChanged { found }));
+            } else {
+                // A session that is full or ending drops the waiter, who then asks again.
+                let _ = commands.try_send(Command::Wait(waiter));
+            }
+            return;
+        }
+        let waiting = self.waiting.entry(name.clone()).or_default();
+        waiting.push((expected, waiter));
+        if waiting.len() > 1 {
+            return;
+        }
+        let Some(client) = self.rendezvous.borrow().clone() else {
+            return self.give_up(&name, &ConnectError::NotRegistered);
+        };
+        self.calls.spawn(async move {
+            let result = client.call(&name).await;
+            (name, result)
+        });
+    }
+
+    fn give_up(&mut self, name: &Name, error: &ConnectError) {
+        answer_all(self.waiting.remove(name).unwrap_or_default(), error);
+    }
+
+    /// A call of ours has been answered by the server.
+    fn on_called(&mut self, name: &Name, result: Result<Call, client::Error>) {
+        let call = match result {
+            Ok(call) => call,
+            Err(error) => return self.give_up(name, &ConnectError::Server(Arc::new(error))),
+        };
+        if call.certificate.device() == self.local.certificate.device() {
+            return self.give_up(name, &ConnectError::Yourself);
+        }
+        let found = call.certificate.identity();
+        let waiting = self.waiting.remove(name).unwrap_or_default();
+        let (agreed, misled): (Vec<_>, Vec<_>) = waiting
+            .into_iter()
+            .partition(|(expected, _)| expected.is_none_or(|expected| expected == found));
+        if !misled.is_empty() {
+            self.tell(PeerEvent::IdentityRefused { name: name.clone(), identity: found });
+            answer_all(misled, &ConnectError::IdentityChanged { found });
+        }
+        if agreed.is_empty() {
+            return self.refuse(call.session, RefuseReason::IdentityChanged);
+        }
+        if let Some((_, reason)) = self.refusals.iter().find(|(id, _)| *id == call.session) {
+            if *reason == RefuseReason::IdentityChanged {
+                self.tell(PeerEvent::RefusedAsOther { name: name.clone() });
+            }
+            return answer_all(agreed, &ConnectError::Refused(*reason));
+        }
+        let Some(entry) = self.entry_for(&call) else {
+            return answer_all(agreed, &ConnectError::Unavailable);
+        };
+        // Whom we call may learn our addresses.
+        entry.session.allow_direct();
+        for (_, waiter) in agreed {
+            // As above: whoever is dropped asks again.
+            let _ = entry.commands.try_send(Command::Wait(waiter));
+        }
+    }
+
+    /// Somebody calls us.
+    fn on_call(&mut self, call: &Call) {
+        if call.certificate.device() == self.local.certificate.device() {
+            return;
+        }
+        let identity = call.certificate.identity();
+        match self.gate.admit(&call.name, &identity) {
+            Admission::Blocked => self.refuse(call.session, RefuseReason::Blocked),
+            Admission::IdentityChanged => {
+                let name = call.name.clone();
+                self.tell(PeerEvent::IdentityRefused { name, identity });
+                self.refuse(call.session, RefuseReason::IdentityChanged);
+            }
+            Admission::Admit => {
+                if self.entry_for(call).is_none() {
+                    self.refuse(call.session, RefuseReason::Busy);
+                }
+            }
+        }
+    }
+
+    /// Tells the daemon of a refusal; one that is swamped does not hear of this attempt.
+    fn tell(&self, event: PeerEvent) {
+        let _ = self.events.try_send(event);
+    }
+
+    fn refuse(&mut self, session: SessionId, reason: RefuseReason) {
+        let Some(client) = self.rendezvous.borrow().clone() else {
+            return;
+        };
+        if self.refusing.len() < MAX_REFUSING {
+            self.refusing.spawn(async move {
+                if let Err(error) = client.refuse(session, reason).await {
+                    tracing::debug!(%error, "the server was not told of a refusal");
+                }
+            });
+        }
+    }
+
+    fn on_refused(&mut self, session: SessionId, reason: RefuseReason) {
+        for entry in self.sessions.values() {
+            // A session whose queue is full learns by the relay that the call came to nothing.
+            let _ = entry.commands.try_send(Command::Refused(session, reason));
+        }
+        if self.refusals.len() >= REFUSALS {
+            self.refusals.pop_front();
+        }
+        self.refusals.push_back((session, reason));
+    }
+
+    /// The session with the other side of a call, which now makes a link for it.
+    fn entry_for(&mut self, call: &Call) -> Option<&Entry> {
+        let device = call.certificate.device();
+        self.sessions.retain(|_, entry| entry.is_alive());
+        if !self.sessions.contains_key(&device) {
+            if self.sessions.len() >= MAX_SESSIONS {
+                return None;
+            }
+            let peer = Peer { name: call.name.clone(), certificate: call.certificate.clone() };
+            self.begin(peer, random_u64(), None);
+        }
+        let entry = self.sessions.get(&device)?;
+        // One device has one identity at a time; a server's word does not end a session.
+        if entry.session.identity() != call.certificate.identity() {
+            return None;
+        }
+        // A session whose queue is full does not make the link; the call times out.
+        let _ = entry.commands.try_send(Command::Call(ticket_of(call)));
+        Some(entry)
+    }
+
+    fn begin(&mut self, peer: Peer, incarnation: u64, first: Option<Opened>) {
+        let device = peer.device();
+        let parts = Parts {
+            local: self.local.clone(),
+            rendezvous: self.rendezvous.clone(),
+            peer: peer.clone(),
+            incarnation,
+            events: self.events.clone(),
+        };
+        let (mut actor, session, commands) = SessionActor::new(parts);
+        self.generations += 1;
+        let generation = self.generations;
+        self.actors.spawn(async move {
+            if let Some(link) = first {
+                actor.begin_with(link);
+            }
+            let ending = actor.run().await;
+            Ended { device, generation, peer, incarnation, ending }
+        });
+        self.sessions.insert(device, Entry { generation, session, commands });
+    }
+
+    fn on_ended(&mut self, ended: Ended) {
+        let Ended { device, generation, peer, incarnation, ending } = ended;
+        if self.sessions.get(&device).is_none_or(|entry| entry.generation != generation) {
+            return;
+        }
+        let direct = self.sessions.remove(&device).is_some_and(|entry| entry.session.is_direct());
+        match ending {
+            Ending::Replaced(link) => {
+                // The link's greeting has said this side's incarnation already.
+                self.begin(peer, incarnation, Some(*link));
+                if let Some(entry) = self.sessions.get(&device).filter(|_| direct) {
+                    entry.session.allow_direct();
+                }
+            }
+            Ending::Closed(CloseReason::IdentityChanged) => {
+                self.tell(PeerEvent::RefusedAsOther { name: peer.name });
+            }
+            Ending::Closed(_) => {}
+        }
+    }
+
+    async fn shut_down(&mut self) {
+        for entry in self.sessions.values() {
+            entry.session.close(CloseReason::ShuttingDown);
+        }
+        let ended = async { while self.actors.join_next().await.is_some() {} };
+        let _ = timeout(3 * FAREWELL, ended).await;
+        self.local.main.close(CloseCode::GoingAway.wire(), b"");
+        let _ = timeout(FAREWELL, self.local.main.wait_idle()).await;
+    }
+}
+
+impl Entry {
+    fn is_alive(&self) -> bool {
+        !self.commands.is_closed() && self.session.close_reason().is_none()
+    }
+}
+
+fn answer_all(waiting: Vec<Waiting>, error: &ConnectError) {
+    for (_, waiter) in waiting {
+        // Whoever gave up waiting does not want to know.
+        let _ = waiter.send(Err(error.clone()));
+    }
+}
+
+fn random_u64() -> u64 {
+    getrandom::u64().expect("the platform has randomness")
+}

@@ -1,0 +1,199 @@
+//! Links of a session coming and going.
+
+use std::{net::SocketAddr, ops::ControlFlow, time::Instant};
+
+use filefleet_server::{
+    client::{self, Call},
+    protos::certificate::DeviceCertificate,
+};
+
+use super::{
+    super::{
+        super::{
+            CloseReason, ConnectError, LinkId, LinkKind,
+            close::CloseCode,
+            frame::Kind,
+            link::{LinkEnd, LinkError, Opened},
+        },
+        direct::MAX_DIRECT,
+    },
+    Ending, Flow, SessionActor, TICKETS, ticket_of,
+};
+use crate::{connect::driver, transport::relayed::Ticket};
+
+impl SessionActor {
+    pub(super) fn open_relayed(&mut self, ticket: Ticket) {
+        self.tickets.push_back(ticket.session);
+        if self.tickets.len() > TICKETS {
+            self.tickets.pop_front();
+        }
+        let (local, peer, incarnation) = self.for_link();
+        self.opening.spawn(async move { local.relayed(&peer, incarnation, ticket).await });
+    }
+
+    pub(super) fn on_opened(&mut self, link: Opened) -> Flow {
+        match self.their_incarnation {
+            Some(theirs) if theirs != link.incarnation => {
+                return ControlFlow::Break(Ending::Replaced(Box::new(link)));
+            }
+            _ => self.their_incarnation = Some(link.incarnation),
+        }
+        if link.kind == LinkKind::Relayed {
+            self.recall.succeeded();
+        }
+        self.add_link(link);
+        self.close_surplus();
+        self.flush();
+        self.answer_waiters()
+    }
+
+    pub(super) fn add_link(&mut self, link: Opened) {
+        tracing::info!(peer = %self.peer.name, link = ?link.id, kind = ?link.kind, "link up");
+        let next = self.inbox.acknowledged();
+        let wiring = self.links.add(&link, next, self.frames_in.clone(), self.streams.clone());
+        self.running.spawn(link.run(wiring));
+        self.active_at = Instant::now();
+        self.show_links();
+    }
+
+    /// Whether this side calls again first, dials direct links and closes what is too much.
+    fn is_controlling(&self) -> bool {
+        self.local.certificate.device() < self.peer.device()
+    }
+
+    /// Of two crossing calls, the one of the lower device key wins; it closes the other one.
+    fn close_surplus(&mut self) {
+        if self.is_controlling() {
+            let excess = self.links.excess(MAX_DIRECT);
+            for id in self.links.surplus().into_iter().chain(excess) {
+                self.close_link(id, CloseCode::Redundant);
+            }
+        }
+    }
+
+    pub(super) fn on_found(&mut self, found: driver::Event) -> Flow {
+        match found {
+            driver::Event::Offer(offer) => return self.say(Kind::SIGNAL, offer.encode()),
+            driver::Event::Reachable(path) => {
+                self.direct.on_reachable(path);
+                self.dial(false);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Connects over the best path that answers, if it is better than what there is.
+    pub(super) fn dial(&mut self, spare: bool) {
+        // A peer that has not spoken on the relayed link yet has no session to join.
+        if !self.is_controlling() || self.their_incarnation.is_none() {
+            return;
+        }
+        let Some(remote) = self.direct.choose(self.links.direct(), spare) else { return };
+        let (local, peer, incarnation) = self.for_link();
+        self.dialling.spawn(async move { (remote, local.dial(&peer, incarnation, remote).await) });
+    }
+
+    pub(super) fn on_dialled(
+        &mut self,
+        remote: SocketAddr,
+        opened: Result<Opened, LinkError>,
+    ) -> Flow {
+        self.direct.dialled(remote, opened.is_ok());
+        match opened {
+            Ok(link) => self.on_opened(link),
+            Err(error) => self.on_failed(&error),
+        }
+    }
+
+    pub(super) fn close_link(&mut self, id: LinkId, code: CloseCode) {
+        if let Some(connection) = self.links.connection(id) {
+            connection.close(code.wire(), b"");
+        }
+        self.drop_link(id);
+    }
+
+    fn drop_link(&mut self, id: LinkId) {
+        self.links.remove(id);
+        self.outbox.link_lost(id);
+        self.flush();
+        self.show_links();
+        if self.links.is_empty() {
+            self.unlinked_at = Instant::now();
+        }
+    }
+
+    pub(super) fn on_failed(&mut self, error: &LinkError) -> Flow {
+        tracing::debug!(peer = %self.peer.name, %error, "no link");
+        let reason = match error {
+            LinkError::WrongIdentity => Some(CloseReason::IdentityChanged),
+            error => error.of_peer().and_then(CloseReason::of_peer),
+        };
+        match reason {
+            Some(reason) if self.links.is_empty() => {
+                self.failure = Some(ConnectError::Failed(reason));
+                ControlFlow::Break(Ending::Closed(reason))
+            }
+            _ => {
+                if self.their_incarnation.is_none() {
+                    self.unlinked_at = Instant::now();
+                }
+                self.end_if_hopeless()
+            }
+        }
+    }
+
+    pub(super) fn on_called(&mut self, called: Result<Call, client::Error>) -> Flow {
+        match called {
+            Ok(call) if is_same(&call.certificate, &self.peer.certificate) => {
+                self.open_relayed(ticket_of(&call));
+            }
+            Ok(_) => tracing::debug!(peer = %self.peer.name, "called again, another device came"),
+            Err(error) => tracing::debug!(peer = %self.peer.name, %error, "could not call again"),
+        }
+        ControlFlow::Continue(())
+    }
+
+    pub(super) fn on_link_end(&mut self, end: &LinkEnd) -> Flow {
+        let kind = self.links.kind(end.id);
+        self.drop_link(end.id);
+        if end.violation {
+            return ControlFlow::Break(Ending::Closed(CloseReason::Protocol));
+        }
+        match (end.code, end.code.and_then(CloseReason::of_peer)) {
+            (_, Some(reason)) => return ControlFlow::Break(Ending::Closed(reason)),
+            (Some(_), None) => {}
+            (None, None) if kind.is_some_and(|kind| kind != LinkKind::Relayed) => {
+                self.direct.restart();
+            }
+            (None, None) => {}
+        }
+        self.call_again();
+        ControlFlow::Continue(())
+    }
+
+    /// Calls for a new relayed link when none works, if anybody needs the session.
+    pub(super) fn call_again(&mut self) {
+        let missing = self.opening.is_empty() && !self.links.has_working_relayed();
+        if !missing || !self.is_needed() {
+            return;
+        }
+        if let Some(client) = &*self.rendezvous.borrow() {
+            self.recall.start(client, &self.peer.name, self.is_controlling());
+        }
+    }
+
+    pub(super) fn show_links(&mut self) {
+        let views = self.links.views();
+        self.ends.links.send_if_modified(|old| {
+            let same = old.len() == views.len()
+                && old.iter().zip(&views).all(|(a, b)| (a.id, a.rtt) == (b.id, b.rtt));
+            *old = views;
+            !same
+        });
+    }
+}
+
+/// A certificate may have been issued anew.
+fn is_same(one: &DeviceCertificate, other: &DeviceCertificate) -> bool {
+    (one.identity(), one.device()) == (other.identity(), other.device())
+}

@@ -1,0 +1,71 @@
+//! Calling a peer again when the relayed link of a session that is needed has died.
+
+use std::time::{Duration, Instant};
+
+use filefleet_server::{
+    client::{self, Call, Client},
+    protos::name::Name,
+};
+use tokio::{task::JoinSet, time::sleep};
+
+/// The side that does not call again first waits so long for the other one's call.
+const CALL_BACK: Duration = Duration::from_millis(1500);
+/// Between two attempts: doubled from the first to the last.
+const PAUSE: Duration = Duration::from_secs(1);
+const MAX_PAUSE: Duration = Duration::from_secs(30);
+
+/// At most one call at a time, ever less often while they come to nothing.
+#[derive(Debug)]
+pub(super) struct Recall {
+    calls: JoinSet<Result<Call, client::Error>>,
+    next: Instant,
+    pause: Duration,
+}
+
+impl Default for Recall {
+    fn default() -> Self {
+        Self { calls: JoinSet::new(), next: Instant::now(), pause: PAUSE }
+    }
+}
+
+impl Recall {
+    /// Calls, unless that is under way or was tried a moment ago. One of the two sides is first.
+    pub(super) fn start(&mut self, client: &Client, name: &Name, first: bool) {
+        let now = Instant::now();
+        if now < self.next || !self.calls.is_empty() {
+            return;
+        }
+        self.next = now + self.pause;
+        self.pause = (self.pause * 2).min(MAX_PAUSE);
+        let (client, name) = (client.clone(), name.clone());
+        self.calls.spawn(async move {
+            if !first {
+                sleep(CALL_BACK).await;
+            }
+            client.call(&name).await
+        });
+    }
+
+    /// There is a relayed link again, whoever called.
+    pub(super) fn succeeded(&mut self) {
+        self.calls.abort_all();
+        self.pause = PAUSE;
+    }
+
+    /// Whether a call may still bring a link.
+    pub(super) fn is_under_way(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
+    /// What a call has come to; waits while there is none. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Result<Call, client::Error> {
+        loop {
+            match self.calls.join_next().await {
+                Some(Ok(called)) => return called,
+                // Aborted, because a link came up otherwise.
+                Some(Err(_)) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+#![allow(clippy::unwrap_used)]
+
+use std::{net::UdpSocket, sync::Arc};
+
+use quinn::{Connection, ConnectionError, Endpoint, TokioRuntime};
+
+use super::*;
+use crate::transport::endpoint_config;
+
+fn signing_key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
+}
+
+fn device(seed: u8) -> DeviceKey {
+    DeviceKey::from_bytes(signing_key(seed).verifying_key().to_bytes())
+}
+
+fn endpoint(seed: u8, expected: Expected) -> Endpoint {
+    let key = signing_key(seed);
+    let server = Tls::new(&key).unwrap().server(expected).unwrap();
+    let server = quinn::ServerConfig::with_crypto(Arc::new(server));
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    Endpoint::new(endpoint_config(&key), Some(server), socket, Arc::new(TokioRuntime)).unwrap()
+}
+
+/// What both sides have of a handshake between device 1, the client, and device 2.
+async fn handshake(
+    at_client: Expected,
+    at_server: Expected,
+) -> (Result<Connection, ConnectionError>, Result<Connection, ConnectionError>) {
+    let server = endpoint(2, at_server);
+    let client = endpoint(1, Expected::Among(KeySet::default()));
+    let config = Tls::new(&signing_key(1)).unwrap().client(at_client).unwrap();
+    let config = quinn::ClientConfig::new(Arc::new(config));
+    let to = server.local_addr().unwrap();
+    let connecting = client.connect_with(config, to, SERVER_NAME).unwrap();
+    tokio::join!(connecting, async { server.accept().await.unwrap().await })
+}
+
+#[tokio::test]
+async fn both_sides_prove_their_device_keys() {
+    let keys = KeySet::default();
+    let _guard = keys.admit(device(1));
+    let (client, server) = handshake(Expected::Exactly(device(2)), Expected::Among(keys)).await;
+    assert_eq!(peer_device_key(&client.unwrap()), Some(device(2)));
+    assert_eq!(peer_device_key(&server.unwrap()), Some(device(1)));
+}
+
+#[tokio::test]
+async fn a_server_with_another_key_is_refused() {
+    let here = Expected::Exactly(device(1));
+    let (client, server) = handshake(Expected::Exactly(device(3)), here).await;
+    assert!(client.is_err() && server.is_err());
+}
+
+#[tokio::test]
+async fn a_client_with_another_key_is_refused() {
+    let there = || Expected::Exactly(device(2));
+    let (_, server) = handshake(there(), Expected::Exactly(device(3))).await;
+    assert!(server.is_err());
+    let (_, server) = handshake(there(), Expected::Among(KeySet::default())).await;
+    assert!(server.is_err());
+}
+
+#[test]
+fn a_key_is_admitted_as_long_as_any_guard_lives() {
+    let keys = KeySet::default();
+    let (one, two) = (keys.admit(device(1)), keys.admit(device(1)));
+    drop(one);
+    assert!(keys.contains(&device(1)) && !keys.contains(&device(2)));
+    drop(two);
+    assert!(!keys.contains(&device(1)));
+}
