@@ -34,9 +34,9 @@ use tokio_util::task::TaskTracker;
 use self::progress::{Fault, Progress};
 use self::proto::{Envelope, Message};
 pub(crate) use self::proto::{Reason, TransferId};
+pub(crate) use self::receive::Reception;
 use self::receive::streams::{self, Budget, NOT_WANTED};
 use self::receive::writer::Job;
-pub(crate) use self::receive::Reception;
 pub(crate) use self::send::{Order, connect_fault};
 use crate::peer::{IncomingStream, Peers, Session};
 
@@ -266,7 +266,8 @@ pub(crate) fn folder_id(sender: &IdentityKey, id: TransferId) -> FolderId {
 /// Folders of transfers that a crash left behind are removed with this.
 pub(crate) fn remove_leftovers(leftovers: &[(PathBuf, FolderId)]) {
     for (dest_dir, folder_id) in leftovers {
-        let removed = dest::Destination::create(dest_dir, *folder_id).and_then(|dest| dest.abandon());
+        let removed =
+            dest::Destination::create(dest_dir, *folder_id).and_then(|dest| dest.abandon());
         if let Err(error) = removed {
             tracing::debug!(%error, "what a crash left behind is not to be removed");
         }

@@ -110,17 +110,28 @@ impl Daemon {
         }
         let view = &record.view;
         let message = match view.state {
-            TransferState::Done => Message::Complete { files: view.files_done, bytes: view.bytes_done },
-            TransferState::Declined => {
-                Message::Answer(WireAnswer::Decline { reason: Reason::Declined, text: String::new() })
+            TransferState::Done => {
+                Message::Complete { files: view.files_done, bytes: view.bytes_done }
             }
-            TransferState::Cancelled => Message::Cancel { reason: Reason::Cancelled, text: String::new() },
+            TransferState::Declined => Message::Answer(WireAnswer::Decline {
+                reason: Reason::Declined,
+                text: String::new(),
+            }),
+            TransferState::Cancelled => {
+                Message::Cancel { reason: Reason::Cancelled, text: String::new() }
+            }
             _ => Message::Cancel { reason: Reason::Unknown, text: String::new() },
         };
         self.reply(session, record.id, message);
     }
 
-    fn on_request(&mut self, session: Session, id: TransferId, totals: Totals, preview: Vec<Preview>) {
+    fn on_request(
+        &mut self,
+        session: Session,
+        id: TransferId,
+        totals: Totals,
+        preview: Vec<Preview>,
+    ) {
         if let Some(request) = self.requests.get_mut(&id) {
             if request.record.identity == session.identity() {
                 request.session = Some(session.clone());
@@ -181,7 +192,13 @@ impl Daemon {
         self.settings.received_dir().unwrap_or_else(|| self.home.received_dir().to_owned())
     }
 
-    fn keep_request(&mut self, session: Session, id: TransferId, totals: Totals, preview: &[Preview]) {
+    fn keep_request(
+        &mut self,
+        session: Session,
+        id: TransferId,
+        totals: Totals,
+        preview: &[Preview],
+    ) {
         let contact = self.contact_of(&session);
         let view = RequestView {
             id: id.to_string(),
@@ -247,13 +264,17 @@ impl Daemon {
 
     pub(crate) fn request_views(&self) -> Vec<RequestView> {
         let mut views: Vec<_> = self.requests.values().map(|r| r.record.view.clone()).collect();
-        views.sort_by(|one, other| one.received_at.cmp(&other.received_at).then(one.id.cmp(&other.id)));
+        views.sort_by(|one, other| {
+            one.received_at.cmp(&other.received_at).then(one.id.cmp(&other.id))
+        });
         views
     }
 
     /// A person accepts: the sender is reached, wherever it is by now, and told.
     pub(crate) fn accept(&mut self, id: &str, to: Option<PathBuf>, answer: Answer) {
-        let found = self.find_request(id).map(|request| (request.record.id, name_of(request), request.record.identity));
+        let found = self
+            .find_request(id)
+            .map(|request| (request.record.id, name_of(request), request.record.identity));
         let (id, name, identity) = match found {
             Ok((id, Ok(name), identity)) => (id, name, identity),
             Ok((_, Err(error), _)) | Err(error) => return drop(answer.send(Err(error))),
@@ -333,7 +354,8 @@ impl Daemon {
         // The record answers a sender that cannot be reached now and asks again.
         self.save_transfer(record);
         let peers = self.peers.clone();
-        let message = Message::Answer(WireAnswer::Decline { reason: Reason::Declined, text: String::new() });
+        let message =
+            Message::Answer(WireAnswer::Decline { reason: Reason::Declined, text: String::new() });
         self.spawn(async move {
             if let Ok(session) = peers.session(&name, Some(identity)).await {
                 let bytes = Envelope { transfer: id, message }.encode();
@@ -369,14 +391,22 @@ impl Daemon {
             }
             // Known, or not to be had now: the sender is away.
             _ => {
-                let complete = request.previews_all() && skip + entries.len() == request.record.entries.len();
+                let complete =
+                    request.previews_all() && skip + entries.len() == request.record.entries.len();
                 let page = RequestPage { entries, total, complete };
                 let _ = answer.send(Ok(Reply::RequestPage(page)));
             }
         }
     }
 
-    fn on_page(&mut self, session: &Session, id: TransferId, offset: u64, last: bool, entries: &[Preview]) {
+    fn on_page(
+        &mut self,
+        session: &Session,
+        id: TransferId,
+        offset: u64,
+        last: bool,
+        entries: &[Preview],
+    ) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         if request.record.identity != session.identity() {
             return;

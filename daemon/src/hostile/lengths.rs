@@ -156,7 +156,8 @@ async fn a_file_whose_blocks_do_not_make_up_its_hash_is_not_delivered() {
     speaker.say(Message::End { file: 0, revision: 0, root: [9; 32] }).await;
     let heard = speaker.hear_until(|m| matches!(m, Message::FileFailed { .. })).await;
     let last = heard.last();
-    let corrupt = |m: &Message| matches!(m, Message::FileFailed { file: 0, reason: Reason::Corrupt, .. });
+    let corrupt =
+        |m: &Message| matches!(m, Message::FileFailed { file: 0, reason: Reason::Corrupt, .. });
     assert!(last.is_some_and(corrupt), "{heard:?}");
     speaker.finish(1).await;
     speaker.complete().await;
@@ -169,7 +170,9 @@ async fn a_small_file_with_a_wrong_hash_is_not_delivered() {
     let mut scene = Scene::with_trusted_mallory().await;
     let mut speaker = Speaker::accepted(&mut scene.mallory).await;
     let mut table = Vec::new();
-    for (index, name, hash) in [(0, "forged", [9; 32]), (1, "right", *blake3::hash(b"two").as_bytes())] {
+    for (index, name, hash) in
+        [(0, "forged", [9; 32]), (1, "right", *blake3::hash(b"two").as_bytes())]
+    {
         let entry = entry(name, EntryKind::File { size: 3 });
         PackEntry { index, entry, hash }.put(&mut table);
     }
@@ -177,7 +180,8 @@ async fn a_small_file_with_a_wrong_hash_is_not_delivered() {
     speaker.stream(&pack_of(speaker.id, &header, b"onetwo")).await;
     speaker.finish(2).await;
     let heard = speaker.complete().await;
-    let corrupt = |m: &Message| matches!(m, Message::FileFailed { file: 0, reason: Reason::Corrupt, .. });
+    let corrupt =
+        |m: &Message| matches!(m, Message::FileFailed { file: 0, reason: Reason::Corrupt, .. });
     assert!(heard.iter().any(corrupt), "{heard:?}");
     assert_eq!(heard.last(), Some(&Message::Complete { files: 1, bytes: 3 }));
     scene.expect("right", "two");

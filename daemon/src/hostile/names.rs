@@ -13,8 +13,19 @@ use crate::{
 
 fn hostile_names() -> Vec<Vec<u8>> {
     let mut names: Vec<Vec<u8>> = [
-        "", "..", ".", "../x", "/etc/filefleet-was-here", "a/../../x", "a/./x", "a//x", "a/", "a/..",
-        "nul\0x", "a/b\0/../../x", ".filefleet-partial-00000000000000000000000000000000/0.part",
+        "",
+        "..",
+        ".",
+        "../x",
+        "/etc/filefleet-was-here",
+        "a/../../x",
+        "a/./x",
+        "a//x",
+        "a/",
+        "a/..",
+        "nul\0x",
+        "a/b\0/../../x",
+        ".filefleet-partial-00000000000000000000000000000000/0.part",
     ]
     .map(Vec::from)
     .into();

@@ -7,10 +7,7 @@ use super::{
     support::Scene,
 };
 use crate::{
-    peer::{
-        CloseReason,
-        tests::support::User,
-    },
+    peer::{CloseReason, tests::support::User},
     transfer::{
         Reason, TransferId,
         hash::BLOCK,
@@ -63,7 +60,8 @@ async fn nobody_can_speak_for_anothers_transfer() {
     thief.is_stopped(&block_of(stolen, &header, &content)).await;
 
     // Hers goes on as if nothing had been.
-    hers.say(Message::FileFailed { file: 0, reason: Reason::SourceChanged, text: String::new() }).await;
+    hers.say(Message::FileFailed { file: 0, reason: Reason::SourceChanged, text: String::new() })
+        .await;
     hers.pack(0, &[file(1, "letter", b"dear bob")]).await;
     hers.finish(2).await;
     let heard = hers.complete().await;

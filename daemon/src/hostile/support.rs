@@ -263,7 +263,8 @@ impl Scene {
         let mut beside: Vec<_> = contents(self.bob.dir.path()).into_keys().collect();
         beside.retain(|path| path.components().count() < 3);
         let own = ["home", "home/config", "home/received", "home/run", "home/state"];
-        let own: Vec<PathBuf> = own.into_iter().chain(["outside", "outside/precious"]).map(PathBuf::from).collect();
+        let own: Vec<PathBuf> =
+            own.into_iter().chain(["outside", "outside/precious"]).map(PathBuf::from).collect();
         assert_eq!(beside, own);
     }
 }

@@ -16,11 +16,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use self::writer::{Job, Written};
-use super::{Inbound, Stop};
 use super::dest::Destination;
 use super::outgoing::{Outgoing, closed, flush_one};
 use super::progress::{Cause, Fault, Progress, RateMeter, State};
 use super::proto::{Ack, Answer, Message, Reason, Totals, TransferId};
+use super::{Inbound, Stop};
 use crate::peer::{CloseReason, Session, SessionGuard};
 
 /// How long a transfer waits for a sender that went away. Longer than the sender looks for us.
@@ -184,8 +184,9 @@ impl Receiver {
             }
             Message::FileFailed { file, reason, text } => {
                 self.waiting_jobs.push_back(Job::GiveUp { file });
-                self.progress
-                    .send_modify(|progress| progress.file_failed(format!("file {file}"), reason, text));
+                self.progress.send_modify(|progress| {
+                    progress.file_failed(format!("file {file}"), reason, text)
+                });
             }
             Message::Finish { entries } => self.waiting_jobs.push_back(Job::Finish { entries }),
             Message::Cancel { reason, text } => return Err(Fault::from_peer(reason, text)),

@@ -105,27 +105,17 @@ impl Tree {
 
     /// The open folder that the first `depth` names of `path` lead to, made where it is missing.
     fn descend(&mut self, path: &RelPath, depth: usize) -> Result<Arc<Folder>, DestError> {
-        let Self {
-            root,
-            trail,
-            tops,
-            touched,
-            ..
-        } = self;
-        trail.descend(
-            root,
-            path.components().take(depth),
-            |depth, parent, name| {
-                let entered = match depth {
-                    0 => tops.enter(parent, path, touched),
-                    _ => open_or_make(parent, name, touched),
-                };
-                entered.map_err(|error| match error {
-                    DestError::NotAFolder => DestError::Obstructed(path.clone()),
-                    other => other,
-                })
-            },
-        )
+        let Self { root, trail, tops, touched, .. } = self;
+        trail.descend(root, path.components().take(depth), |depth, parent, name| {
+            let entered = match depth {
+                0 => tops.enter(parent, path, touched),
+                _ => open_or_make(parent, name, touched),
+            };
+            entered.map_err(|error| match error {
+                DestError::NotAFolder => DestError::Obstructed(path.clone()),
+                other => other,
+            })
+        })
     }
 
     fn remember_number(&mut self, path: &RelPath, number: u32) {
@@ -146,11 +136,7 @@ impl Tree {
     pub(super) fn remove_empty_tops(&mut self) {
         self.trail.clear();
         for top in self.tops.0.values() {
-            if self
-                .root
-                .stat(&top.name)
-                .is_ok_and(|stat| stat.id == top.id)
-            {
+            if self.root.stat(&top.name).is_ok_and(|stat| stat.id == top.id) {
                 // It stays if it is not empty or may not be removed: nothing is lost either way.
                 let _ = self.root.remove_folder(&top.name);
             }
@@ -169,11 +155,7 @@ impl Tops {
         if let Some(top) = self.0.get(path.top()) {
             let folder = root.open_folder(&top.name)?;
             let is_same = folder.stat_self()?.id == top.id;
-            return if is_same {
-                Ok(folder)
-            } else {
-                Err(DestError::NotAFolder)
-            };
+            return if is_same { Ok(folder) } else { Err(DestError::NotAFolder) };
         }
         if self.0.len() >= MAX_TOPS {
             return Err(DestError::TooManyFolders);
@@ -190,11 +172,7 @@ impl Tops {
     /// The first `depth` names of `path`, the top folder as it is called here.
     fn final_path(&self, path: &RelPath, depth: usize) -> PathBuf {
         let top = self.0.get(path.top()).map_or(path.top(), |top| &top.name);
-        std::iter::once(top)
-            .chain(path.components().skip(1))
-            .take(depth)
-            .map(to_path)
-            .collect()
+        std::iter::once(top).chain(path.components().skip(1)).take(depth).map(to_path).collect()
     }
 }
 

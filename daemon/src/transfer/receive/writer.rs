@@ -27,14 +27,31 @@ const MAX_BATCH: usize = 4_096;
 /// What the writing thread is told.
 #[derive(Debug)]
 pub(crate) enum Job {
-    Start { file: u64, revision: u8, entry: Entry },
-    End { file: u64, revision: u8, root: [u8; 32] },
+    Start {
+        file: u64,
+        revision: u8,
+        entry: Entry,
+    },
+    End {
+        file: u64,
+        revision: u8,
+        root: [u8; 32],
+    },
     Block(Block),
-    Pack { header: PackHeader, content: Buffer, link: LinkKind, permit: OwnedSemaphorePermit },
+    Pack {
+        header: PackHeader,
+        content: Buffer,
+        link: LinkKind,
+        permit: OwnedSemaphorePermit,
+    },
     /// The sender gives up a file that it had started.
-    GiveUp { file: u64 },
+    GiveUp {
+        file: u64,
+    },
     /// The sender has sent so many entries, and that is all.
-    Finish { entries: u64 },
+    Finish {
+        entries: u64,
+    },
     /// The transfer is over; what was not committed is removed.
     Abandon,
 }
@@ -54,14 +71,32 @@ pub(crate) struct Block {
 #[derive(Debug)]
 pub(crate) enum Written {
     /// Content is stored: new bytes (none if it was there before) and the link that brought them.
-    Stored { ack: Ack, bytes: u64, link: LinkKind },
+    Stored {
+        ack: Ack,
+        bytes: u64,
+        link: LinkKind,
+    },
     /// A large file is whole and right.
-    Whole { file: u64, revision: u8 },
+    Whole {
+        file: u64,
+        revision: u8,
+    },
     /// So much is durable under its final name, in all.
-    Delivered { files: u64, bytes: u64 },
-    FileFailed { file: u64, path: String, reason: Reason, text: String },
+    Delivered {
+        files: u64,
+        bytes: u64,
+    },
+    FileFailed {
+        file: u64,
+        path: String,
+        reason: Reason,
+        text: String,
+    },
     /// Everything is durable; the thread has ended.
-    Complete { files: u64, bytes: u64 },
+    Complete {
+        files: u64,
+        bytes: u64,
+    },
     /// The transfer cannot go on; the thread has ended and nothing partial is left.
     Failed(Fault),
 }
@@ -122,7 +157,9 @@ fn reason_of(error: &DestError) -> Reason {
         DestError::NoSpace | DestError::QuotaExceeded => Reason::NoSpace,
         DestError::ReadOnly | DestError::PermissionDenied => Reason::PermissionDenied,
         DestError::Vanished | DestError::NotAFolder => Reason::DestinationGone,
-        DestError::Unsafe(_) | DestError::NameRefused | DestError::NamesExhausted(_) => Reason::BadName,
+        DestError::Unsafe(_) | DestError::NameRefused | DestError::NamesExhausted(_) => {
+            Reason::BadName
+        }
         DestError::TooManyFolders | DestError::WrongLength => Reason::Protocol,
         _ => Reason::Io,
     }
@@ -133,8 +170,15 @@ fn is_fatal(error: &DestError) -> bool {
     use DestError as E;
     matches!(
         error,
-        E::NoSpace | E::QuotaExceeded | E::ReadOnly | E::Vanished | E::NotAFolder | E::Tampered
-            | E::InUse | E::TooManyFolders | E::Io(_)
+        E::NoSpace
+            | E::QuotaExceeded
+            | E::ReadOnly
+            | E::Vanished
+            | E::NotAFolder
+            | E::Tampered
+            | E::InUse
+            | E::TooManyFolders
+            | E::Io(_)
     )
 }
 
@@ -257,7 +301,11 @@ impl<'a> Writer<'a> {
         self.tell(Written::Stored { ack, bytes: content.len() as u64, link })
     }
 
-    fn packed(&mut self, PackEntry { index, entry, hash }: PackEntry, bytes: &[u8]) -> Result<(), Stop> {
+    fn packed(
+        &mut self,
+        PackEntry { index, entry, hash }: PackEntry,
+        bytes: &[u8],
+    ) -> Result<(), Stop> {
         if !self.note_entry(index)? {
             return Err(protocol("an entry that came twice"));
         }

@@ -24,10 +24,7 @@ fn walk(source: &Source) -> (BTreeMap<String, Entry>, Vec<Skipped>) {
                 let parent = entry.path.as_bytes().iter().rposition(|&byte| byte == b'/');
                 if let Some(end) = parent {
                     let parent = RelPath::decode(&entry.path.as_bytes()[..end]).unwrap();
-                    assert!(
-                        entries.contains_key(&parent.to_string()),
-                        "before its folder"
-                    );
+                    assert!(entries.contains_key(&parent.to_string()), "before its folder");
                 }
                 assert!(entries.insert(entry.path.to_string(), entry).is_none());
             }
@@ -81,10 +78,7 @@ fn several_roots_are_walked_in_their_order_and_links_are_sent_as_links() {
     fs::write(dir.path().join("a/b/file"), "content").unwrap();
     symlink("a", dir.path().join("link")).unwrap();
     let source = source(dir.path(), &["link", "a/b/file", "a/b/"]);
-    let order: Vec<_> = source
-        .walk()
-        .map(|found| found.unwrap().path.to_string())
-        .collect();
+    let order: Vec<_> = source.walk().map(|found| found.unwrap().path.to_string()).collect();
     assert_eq!(order, ["link", "file", "b", "b/file"]);
     for name in ["file", "b/file"] {
         assert_eq!(source.open(&path(name)).unwrap().size(), 7);
@@ -98,28 +92,17 @@ fn roots_that_cannot_be_sent_are_refused_at_once() {
     fs::create_dir_all(dir.path().join("x/same")).unwrap();
     fs::create_dir_all(dir.path().join("y/same")).unwrap();
     let try_new = |names: &[&str]| {
-        Source::new(
-            &names
-                .iter()
-                .map(|name| dir.path().join(name))
-                .collect::<Vec<_>>(),
-        )
-        .unwrap_err()
+        Source::new(&names.iter().map(|name| dir.path().join(name)).collect::<Vec<_>>())
+            .unwrap_err()
     };
     let missing = try_new(&["x", "missing.txt"]);
     assert!(matches!(&missing, SourceError::NotFound(at) if at.ends_with("missing.txt")));
-    assert!(matches!(
-        try_new(&["x/same", "y/same"]),
-        SourceError::SameName(_)
-    ));
+    assert!(matches!(try_new(&["x/same", "y/same"]), SourceError::SameName(_)));
     assert!(matches!(try_new(&["x", "x/"]), SourceError::SameName(_)));
     assert!(matches!(try_new(&["/"]), SourceError::NoName(_)));
     assert!(matches!(try_new(&[]), SourceError::Nothing));
     fs::create_dir(dir.path().join(".filefleet-partial-00")).unwrap();
-    assert!(matches!(
-        try_new(&[".filefleet-partial-00"]),
-        SourceError::BadName(..)
-    ));
+    assert!(matches!(try_new(&[".filefleet-partial-00"]), SourceError::BadName(..)));
     // `..` has the name of what it stands for.
     let source = Source::new(&[dir.path().join("x/same/..")]).unwrap();
     assert_eq!(source.walk().next().unwrap().unwrap().path, path("x"));
@@ -149,14 +132,9 @@ fn what_cannot_be_sent_is_skipped_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();
     let tree = awkward_tree(dir.path());
     let (entries, skipped) = walk(&source(dir.path(), &["tree"]));
-    assert_eq!(
-        entries.into_keys().collect::<Vec<_>>(),
-        ["tree", "tree/fine"]
-    );
-    let mut reasons: Vec<_> = skipped
-        .iter()
-        .map(|skip| (skip.file_path.clone(), skip.reason.to_string()))
-        .collect();
+    assert_eq!(entries.into_keys().collect::<Vec<_>>(), ["tree", "tree/fine"]);
+    let mut reasons: Vec<_> =
+        skipped.iter().map(|skip| (skip.file_path.clone(), skip.reason.to_string())).collect();
     reasons.sort();
     let special = "not a file, folder or symbolic link";
     let expected = [
@@ -165,10 +143,7 @@ fn what_cannot_be_sent_is_skipped_with_its_reason() {
         ("socket", special),
         ("unreadable", "cannot be read"),
     ];
-    assert_eq!(
-        reasons,
-        expected.map(|(name, reason)| (tree.join(name), reason.to_string()))
-    );
+    assert_eq!(reasons, expected.map(|(name, reason)| (tree.join(name), reason.to_string())));
     unlock(&tree);
 }
 
@@ -179,14 +154,8 @@ fn what_cannot_be_opened_says_why() {
     let tree = awkward_tree(dir.path());
     let source = source(dir.path(), &["tree"]);
     let open = |at: &str| source.open(&path(at)).unwrap_err();
-    assert!(matches!(
-        open("tree/unreadable"),
-        SourceError::PermissionDenied(_)
-    ));
-    assert!(matches!(
-        open("tree/locked/x"),
-        SourceError::PermissionDenied(_)
-    ));
+    assert!(matches!(open("tree/unreadable"), SourceError::PermissionDenied(_)));
+    assert!(matches!(open("tree/locked/x"), SourceError::PermissionDenied(_)));
     assert!(matches!(open("tree/pipe"), SourceError::NotAFile(_)));
     assert!(matches!(open("tree/socket"), SourceError::NotAFile(_)));
     assert!(matches!(open("tree"), SourceError::NotAFile(_)));
@@ -203,13 +172,7 @@ fn folders_that_lie_too_deep_are_skipped_and_the_rest_is_sent() {
     fs::write(dir.path().join("d/file"), "x").unwrap();
     let (entries, skipped) = walk(&source(dir.path(), &["d"]));
     assert_eq!(entries.len(), 129);
-    assert!(matches!(
-        skipped[..],
-        [Skipped {
-            reason: SkipReason::Path(PathError::TooDeep),
-            ..
-        }]
-    ));
+    assert!(matches!(skipped[..], [Skipped { reason: SkipReason::Path(PathError::TooDeep), .. }]));
 }
 
 #[test]
@@ -239,21 +202,11 @@ fn a_file_is_read_by_blocks_from_several_threads() {
 type Act = fn(&Path);
 
 fn append(at: &Path) {
-    File::options()
-        .append(true)
-        .open(at)
-        .unwrap()
-        .write_all(b"more")
-        .unwrap();
+    File::options().append(true).open(at).unwrap().write_all(b"more").unwrap();
 }
 
 fn overwrite(at: &Path) {
-    File::options()
-        .write(true)
-        .open(at)
-        .unwrap()
-        .write_all(b"CONTENT")
-        .unwrap();
+    File::options().write(true).open(at).unwrap().write_all(b"CONTENT").unwrap();
 }
 
 fn overwrite_in_disguise(at: &Path) {
@@ -304,30 +257,17 @@ fn a_file_that_shrinks_while_it_is_read_is_an_error() {
     let file = source(dir.path(), &["x"]).open(&path("x")).unwrap();
     let mut block = [0; 1000];
     assert_eq!(file.read_block(0, &mut block).unwrap(), 1000);
-    File::options()
-        .write(true)
-        .open(dir.path().join("x"))
-        .unwrap()
-        .set_len(1500)
-        .unwrap();
-    assert!(matches!(
-        file.read_block(1000, &mut block),
-        Err(SourceError::Shrunk)
-    ));
-    assert!(matches!(
-        file.read_block(4000, &mut block),
-        Err(SourceError::Shrunk)
-    ));
+    File::options().write(true).open(dir.path().join("x")).unwrap().set_len(1500).unwrap();
+    assert!(matches!(file.read_block(1000, &mut block), Err(SourceError::Shrunk)));
+    assert!(matches!(file.read_block(4000, &mut block), Err(SourceError::Shrunk)));
     assert_eq!(file.change(), Some(Change::Resized));
 }
 
 /// A tree to send, and beside it a secret with a link to it that can take a folder's place.
 fn tree_beside_a_secret(dir: &Path) -> Source {
-    for (folder, content) in [
-        ("tree/sub", "public"),
-        ("tree/other", "public"),
-        ("secret", "secret"),
-    ] {
+    for (folder, content) in
+        [("tree/sub", "public"), ("tree/other", "public"), ("secret", "secret")]
+    {
         fs::create_dir_all(dir.join(folder)).unwrap();
         fs::write(dir.join(folder).join("file"), content).unwrap();
     }
@@ -341,36 +281,29 @@ fn a_folder_swapped_for_a_link_at_any_moment_gives_nothing_away() {
     let dir = fast_dir();
     let source = tree_beside_a_secret(dir.path());
     let (mut read, mut refused, mut links) = (0, 0, 0);
-    while_swapping(
-        &dir.path().join("tree/sub"),
-        &dir.path().join("decoy"),
-        || {
-            let mut rounds = 0;
-            while rounds < 2_000 || read == 0 || refused == 0 || links == 0 {
-                rounds += 1;
-                assert!(
-                    rounds < 1_000_000,
-                    "the race did not happen: {read} {refused} {links}"
-                );
-                source.open(&path("tree/other/file")).unwrap();
-                match source.open(&path("tree/sub/file")) {
-                    Ok(file) => {
-                        let mut content = [0; 6];
-                        file.read_block(0, &mut content).unwrap();
-                        assert_eq!(content, *b"public");
-                        read += 1;
-                    }
-                    Err(SourceError::NotFound(_)) => refused += 1,
-                    Err(error) => panic!("{error:?}"),
+    while_swapping(&dir.path().join("tree/sub"), &dir.path().join("decoy"), || {
+        let mut rounds = 0;
+        while rounds < 2_000 || read == 0 || refused == 0 || links == 0 {
+            rounds += 1;
+            assert!(rounds < 1_000_000, "the race did not happen: {read} {refused} {links}");
+            source.open(&path("tree/other/file")).unwrap();
+            match source.open(&path("tree/sub/file")) {
+                Ok(file) => {
+                    let mut content = [0; 6];
+                    file.read_block(0, &mut content).unwrap();
+                    assert_eq!(content, *b"public");
+                    read += 1;
                 }
-                for found in source.walk() {
-                    let Ok(entry) = found else { continue };
-                    assert_ne!(entry.path.name(), b"more");
-                    links += usize::from(matches!(entry.kind, EntryKind::Symlink { .. }));
-                }
+                Err(SourceError::NotFound(_)) => refused += 1,
+                Err(error) => panic!("{error:?}"),
             }
-        },
-    );
+            for found in source.walk() {
+                let Ok(entry) = found else { continue };
+                assert_ne!(entry.path.name(), b"more");
+                links += usize::from(matches!(entry.kind, EntryKind::Symlink { .. }));
+            }
+        }
+    });
 }
 
 #[test]

@@ -120,7 +120,9 @@ impl Runs {
 
     /// Whether any of them is in there, wherever it starts.
     pub(crate) fn are_in(&self, haystack: &[u8]) -> bool {
-        haystack.array_windows().any(|run| self.beginnings[beginning(run)] && self.runs.contains(run))
+        haystack
+            .array_windows()
+            .any(|run| self.beginnings[beginning(run)] && self.runs.contains(run))
     }
 }
 

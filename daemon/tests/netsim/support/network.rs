@@ -55,14 +55,15 @@ impl Network {
     pub(crate) fn routed() -> Self {
         let router = Machine::new();
         router.forward();
-        let [alice, bob, server] = [("alice", 1), ("bob", 2), ("server", 3)].map(|(name, number)| {
-            let (host, network) = (Machine::new(), format!("10.7.{number}"));
-            host.cable("eth0", &router, name);
-            host.address("eth0", &format!("{network}.2/24"));
-            router.address(name, &format!("{network}.1/24"));
-            host.default_route(&format!("{network}.1"));
-            host
-        });
+        let [alice, bob, server] =
+            [("alice", 1), ("bob", 2), ("server", 3)].map(|(name, number)| {
+                let (host, network) = (Machine::new(), format!("10.7.{number}"));
+                host.cable("eth0", &router, name);
+                host.address("eth0", &format!("{network}.2/24"));
+                router.address(name, &format!("{network}.1/24"));
+                host.default_route(&format!("{network}.1"));
+                host
+            });
         let (server_ip, boxes) = ("10.7.3.2", Vec::new());
         Self { alice, bob, server, server_ip, router: Some(router), boxes }
     }

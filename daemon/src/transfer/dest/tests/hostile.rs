@@ -42,12 +42,7 @@ impl Scene {
 #[test]
 fn a_link_made_by_an_earlier_entry_is_not_written_through() {
     let (scene, dest) = Scene::new();
-    commit(
-        &dest,
-        0,
-        &symlink("tree/out", scene.outside().to_str().unwrap()),
-    )
-    .unwrap();
+    commit(&dest, 0, &symlink("tree/out", scene.outside().to_str().unwrap())).unwrap();
     let through = deliver(&dest, 1, &file("tree/out/x", b"x"), b"x");
     assert!(matches!(through, Err(DestError::Obstructed(_))));
     let through = commit(&dest, 2, &folder("tree/out"));
@@ -65,10 +60,7 @@ fn a_file_where_a_folder_must_be_is_refused() {
     deliver(&dest, 0, &file("tree/a", b"x"), b"x").unwrap();
     let below = deliver(&dest, 1, &file("tree/a/b", b"x"), b"x");
     assert!(matches!(below, Err(DestError::Obstructed(at)) if at == path("tree/a/b")));
-    assert!(matches!(
-        commit(&dest, 2, &folder("tree/a")),
-        Err(DestError::Obstructed(_))
-    ));
+    assert!(matches!(commit(&dest, 2, &folder("tree/a")), Err(DestError::Obstructed(_))));
     dest.abandon().unwrap();
     assert_eq!(names(&scene.dest()), ["tree"]);
 }
@@ -83,17 +75,9 @@ fn what_is_planted_in_the_partial_folder_is_not_used() {
     dest.write_small(0, b"x", None).unwrap();
     fs::hard_link(&secret, partial.join("1.part")).unwrap();
     assert!(matches!(dest.open_partial(1, 6), Err(DestError::Tampered)));
-    assert!(matches!(
-        commit(&dest, 1, &file("x", b"secret")),
-        Err(DestError::Tampered)
-    ));
+    assert!(matches!(commit(&dest, 1, &file("x", b"secret")), Err(DestError::Tampered)));
     dest.write_small(1, b"x", None).unwrap();
-    rustix::fs::mkfifoat(
-        rustix::fs::CWD,
-        partial.join("2.part"),
-        rustix::fs::Mode::RWXU,
-    )
-    .unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, partial.join("2.part"), rustix::fs::Mode::RWXU).unwrap();
     assert!(matches!(dest.open_partial(2, 6), Err(DestError::Tampered)));
     plant_link(&secret, partial.join("3.part")).unwrap();
     commit(&dest, 3, &symlink("link", "target")).unwrap();
@@ -155,17 +139,9 @@ fn a_folder_swapped_for_a_link_at_any_moment_leads_nowhere() {
         // Files in turn in two folders, so that each is opened anew; until both were met.
         while index < 2_000 || deep == 0 || refused == 0 {
             index += 1;
-            assert!(
-                index < 1_000_000,
-                "the race did not happen: {deep} {refused}"
-            );
+            assert!(index < 1_000_000, "the race did not happen: {deep} {refused}");
             let sub = if index % 2 == 0 { "sub/deep" } else { "other" };
-            match deliver(
-                &dest,
-                index,
-                &file(&format!("tree/{sub}/{index}"), b"x"),
-                b"x",
-            ) {
+            match deliver(&dest, index, &file(&format!("tree/{sub}/{index}"), b"x"), b"x") {
                 Ok(_) if index % 2 == 0 => deep += 1,
                 Ok(_) => beside += 1,
                 Err(DestError::Obstructed(_) | DestError::Vanished) => refused += 1,
@@ -182,9 +158,7 @@ fn a_folder_swapped_for_a_link_at_any_moment_leads_nowhere() {
 #[test]
 fn a_top_folder_swapped_for_a_link_at_any_moment_leads_nowhere() {
     let (scene, dest) = Scene::new();
-    let tree = deliver(&dest, 0, &file("tree/x", b"x"), b"x")
-        .unwrap()
-        .file_path;
+    let tree = deliver(&dest, 0, &file("tree/x", b"x"), b"x").unwrap().file_path;
     let decoy = scene.dest().join("decoy");
     plant_link(scene.outside(), &decoy).unwrap();
     while_swapping(tree.parent().unwrap(), &decoy, || {

@@ -62,7 +62,8 @@ impl Writer<'_> {
     ) -> Result<(), Stop> {
         match self.dest.open_partial(file, size) {
             Ok(partial) => {
-                self.open.insert(file, OpenFile { entry, size, revision, partial, cvs, root: None });
+                self.open
+                    .insert(file, OpenFile { entry, size, revision, partial, cvs, root: None });
                 Ok(())
             }
             Err(error) => self.file_failed(file, &entry, error),
