@@ -34,9 +34,13 @@ impl Writer<'_> {
         if let Some(open) = self.open.get(&file) {
             if revision > open.revision {
                 // The old handle goes first: it is bound to the old length.
-                let OpenFile { mut cvs, .. } = self.open.remove(&file).expect("it was just found");
-                let blocks = hash::block_count(size);
-                cvs.retain(|block, _| u64::from(*block) < blocks);
+                let OpenFile { mut cvs, size: before, .. } =
+                    self.open.remove(&file).expect("it was just found");
+                // A block of another length has another chaining value, and so has that of a file
+                // which is only one block.
+                let alike = (before > hash::BLOCK) == (size > hash::BLOCK);
+                let len = |size, block: u32| hash::block_len(size, block.into());
+                cvs.retain(|block, _| alike && len(before, *block) == len(size, *block));
                 self.open_file(file, revision, entry, size, cvs)?;
             }
         } else if new {
