@@ -241,8 +241,11 @@ impl Receiver {
     fn lost(&mut self, reason: &CloseReason) -> Result<(), Fault> {
         self.session = None;
         self.guard = None;
-        if matches!(reason, CloseReason::GoingAway) {
-            return Err(Fault::from_peer(Reason::GoingAway, ""));
+        match reason {
+            CloseReason::GoingAway => return Err(Fault::from_peer(Reason::GoingAway, "")),
+            // It would break it again.
+            CloseReason::Protocol => return Err(Fault::reason(Reason::Protocol, "")),
+            _ => {}
         }
         self.lost_at = Some(Instant::now());
         self.progress.send_modify(|progress| {
