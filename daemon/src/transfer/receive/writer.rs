@@ -44,9 +44,11 @@ pub(crate) enum Job {
         link: LinkKind,
         permit: OwnedSemaphorePermit,
     },
-    /// The sender gives up a file that it had started.
+    /// The sender gives up a file that it had started. Said again in every new session.
     GiveUp {
         file: u64,
+        reason: Reason,
+        text: String,
     },
     /// The sender has sent so many entries, and that is all.
     Finish {
@@ -88,6 +90,12 @@ pub(crate) enum Written {
     },
     FileFailed {
         file: u64,
+        path: String,
+        reason: Reason,
+        text: String,
+    },
+    /// The sender has given up a file; told once.
+    GivenUp {
         path: String,
         reason: Reason,
         text: String,
@@ -240,10 +248,9 @@ impl<'a> Writer<'a> {
                 self.pack(header, content.as_ref(), link)?;
                 drop(permit);
             }
-            Job::GiveUp { file } => {
-                if self.open.remove(&file).is_some() {
-                    self.settled += 1;
-                }
+            Job::GiveUp { file, reason, text } => self.give_up(file, reason, text)?,
+            Job::Finish { entries } if entries > MAX_ENTRIES => {
+                return Err(protocol("more entries than a transfer may have"));
             }
             Job::Finish { entries } => self.expected = Some(entries),
             Job::Abandon => return Err(Stop::Abandoned),
@@ -356,6 +363,20 @@ impl<'a> Writer<'a> {
         self.tell(Written::FileFailed { file, path: entry.path.to_string(), reason, text })
     }
 
+    /// A file that the sender gives up. Its start may have been lost with a session; what counts is
+    /// that the entry will not come any more.
+    fn give_up(&mut self, file: u64, reason: Reason, text: String) -> Result<(), Stop> {
+        let path = match self.open.remove(&file) {
+            Some(open) => open.entry.path.to_string(),
+            None if self.note_entry(file)? => format!("file {file}"),
+            // Whole already, or told before.
+            None => return Ok(()),
+        };
+        self.parked.retain(|block| block.header.file != file);
+        self.settled += 1;
+        self.tell(Written::GivenUp { path, reason, text })
+    }
+
     /// Makes durable, under its final name, all that is whole.
     fn commit(&mut self) -> Result<(), Stop> {
         let pending = std::mem::take(&mut self.pending);
@@ -436,3 +457,6 @@ fn abandon(dest: &Destination) {
         tracing::warn!(%error, "the partial folder of a transfer stays");
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;
