@@ -183,10 +183,7 @@ impl Receiver {
                 self.waiting_jobs.push_back(Job::End { file, revision, root });
             }
             Message::FileFailed { file, reason, text } => {
-                self.waiting_jobs.push_back(Job::GiveUp { file });
-                self.progress.send_modify(|progress| {
-                    progress.file_failed(format!("file {file}"), reason, text)
-                });
+                self.waiting_jobs.push_back(Job::GiveUp { file, reason, text });
             }
             Message::Finish { entries } => self.waiting_jobs.push_back(Job::Finish { entries }),
             Message::Cancel { reason, text } => return Err(Fault::from_peer(reason, text)),
@@ -222,6 +219,9 @@ impl Receiver {
             Written::FileFailed { file, path, reason, text } => {
                 self.progress.send_modify(|p| p.file_failed(path, reason, text.clone()));
                 self.outgoing.push(Message::FileFailed { file, reason, text });
+            }
+            Written::GivenUp { path, reason, text } => {
+                self.progress.send_modify(|progress| progress.file_failed(path, reason, text));
             }
             Written::Complete { files, bytes } => {
                 self.outgoing.push(Message::Complete { files, bytes });
