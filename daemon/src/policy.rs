@@ -24,14 +24,14 @@ pub(crate) struct Rules {
     /// The most bytes that are taken without asking, if there is such a bound.
     pub(crate) max_bytes: Option<u64>,
     /// Requests of this sender that wait already, and of all senders.
-    pub(crate) waiting: Waiting,
+    pub(crate) waiting: Count,
     /// Transfers that are being received.
-    pub(crate) running: usize,
+    pub(crate) running: Count,
 }
 
-/// Requests that wait for a person.
+/// How many there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Waiting {
+pub(crate) struct Count {
     pub(crate) of_sender: usize,
     pub(crate) of_all: usize,
 }
@@ -43,6 +43,8 @@ pub(crate) const MAX_WAITING: usize = 100;
 
 /// The most transfers that are received at once; each has a thread and open files.
 pub(crate) const MAX_RUNNING: usize = 64;
+/// Of one sender, who shall not keep others out.
+pub(crate) const MAX_RUNNING_OF_SENDER: usize = 32;
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +69,8 @@ pub(crate) fn decide(sender: &Sender, bytes: u64, rules: &Rules) -> Decision {
         Accept::Ask | Accept::Always if max_bytes.is_some_and(|most| bytes > most) => {
             Decision::TooLarge { most: max_bytes.unwrap_or_default() }
         }
-        Accept::Always if rules.running >= MAX_RUNNING => Decision::Busy,
+        Accept::Always if rules.running.of_all >= MAX_RUNNING => Decision::Busy,
+        Accept::Always if rules.running.of_sender >= MAX_RUNNING_OF_SENDER => Decision::Busy,
         Accept::Always => {
             let dest_dir = sender.dest_dir.clone().unwrap_or_else(|| rules.received_dir.clone());
             Decision::Accept { dest_dir, max_bytes }
@@ -91,8 +94,8 @@ mod tests {
             strangers: Accept::Ask,
             received_dir: "/received".into(),
             max_bytes: None,
-            waiting: Waiting::default(),
-            running: 0,
+            waiting: Count::default(),
+            running: Count::default(),
         }
     }
 
@@ -119,12 +122,14 @@ mod tests {
         assert_eq!(decide(&stranger, 1, &rules()), Decision::Ask);
         let never = Rules { strangers: Accept::Never, ..rules() };
         assert_eq!(decide(&stranger, 1, &never), Decision::Refuse);
-        let busy = |of_sender, of_all| Rules { waiting: Waiting { of_sender, of_all }, ..rules() };
+        let busy = |of_sender, of_all| Rules { waiting: Count { of_sender, of_all }, ..rules() };
         assert_eq!(decide(&stranger, 1, &busy(2, 99)), Decision::Ask);
         assert_eq!(decide(&stranger, 1, &busy(3, 3)), Decision::Busy);
         assert_eq!(decide(&contact(Accept::Ask), 1, &busy(3, 3)), Decision::Ask);
         assert_eq!(decide(&contact(Accept::Ask), 1, &busy(0, 100)), Decision::Busy);
-        let full = Rules { running: MAX_RUNNING, ..rules() };
-        assert_eq!(decide(&contact(Accept::Always), 1, &full), Decision::Busy);
+        for (of_sender, of_all) in [(0, MAX_RUNNING), (MAX_RUNNING_OF_SENDER, 40)] {
+            let full = Rules { running: Count { of_sender, of_all }, ..rules() };
+            assert_eq!(decide(&contact(Accept::Always), 1, &full), Decision::Busy);
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::{Answer, Daemon, Event, unix_now};
 use crate::control::view;
 use crate::error::DaemonError;
 use crate::peer::Session;
-use crate::policy::{self, Decision, Rules, Sender, Waiting};
+use crate::policy::{self, Count, Decision, Rules, Sender};
 use crate::store::{RequestRecord, TransferRecord};
 use crate::transfer::proto::{Answer as WireAnswer, Envelope, Message, Preview, Totals};
 use crate::transfer::{Reason, TransferId, Unrouted};
@@ -157,7 +157,7 @@ impl Daemon {
 
     fn rules(&self, session: &Session) -> Rules {
         let of_sender = |request: &&Request| request.record.identity == session.identity();
-        let waiting = Waiting {
+        let waiting = Count {
             of_sender: self.requests.values().filter(of_sender).count(),
             of_all: self.requests.len(),
         };
@@ -166,7 +166,7 @@ impl Daemon {
             received_dir: self.received_dir(),
             max_bytes: self.settings.max_size(),
             waiting,
-            running: self.incoming_running(),
+            running: self.incoming_running(&session.identity()),
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::{Answer, Daemon, Event, unix_now};
 use crate::control::{error, view};
 use crate::error::DaemonError;
+use crate::policy::Count;
 use crate::store::TransferRecord;
 use crate::transfer::progress::Progress;
 use crate::transfer::{self, Order, Running, TransferId};
@@ -189,11 +190,13 @@ impl Daemon {
         self.transfers.values().filter(outgoing).any(|t| !t.is_final() && t.record.view.peer == to)
     }
 
-    /// How many transfers are being received.
-    pub(super) fn incoming_running(&self) -> usize {
+    /// How many transfers are being received, from this sender and in all.
+    pub(super) fn incoming_running(&self, sender: &IdentityKey) -> Count {
         let incoming =
             |transfer: &&Transfer| transfer.record.incoming && transfer.running.is_some();
-        self.transfers.values().filter(incoming).count()
+        let running: Vec<_> = self.transfers.values().filter(incoming).collect();
+        let of_sender = |transfer: &&&Transfer| transfer.record.identity.as_ref() == Some(sender);
+        Count { of_sender: running.iter().filter(of_sender).count(), of_all: running.len() }
     }
 
     pub(crate) fn cancel(&mut self, id: &str) -> Result<Reply, ControlError> {
