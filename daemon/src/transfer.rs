@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use filefleet_server::protos::certificate::IdentityKey;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -53,7 +53,14 @@ pub(crate) struct Unrouted {
     pub(crate) session: Session,
     pub(crate) transfer: TransferId,
     pub(crate) message: Message,
+    pub(crate) turn: Turn,
 }
+
+/// Held while a message that belongs to no running transfer is dealt with, to the last write that it
+/// causes: until then the next message of its session is not looked at. So what a session says is
+/// dealt with in order, and a peer cannot say more than this daemon keeps up with.
+#[derive(Debug)]
+pub(crate) struct Turn(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
 /// A running transfer: its progress, and how to cancel it.
 #[derive(Debug, Clone)]
@@ -186,12 +193,13 @@ impl Engine {
         self.shared.tasks.spawn(async move {
             // As many as the peer may open streams; QUIC's flow control bounds them.
             let mut reading = JoinSet::new();
+            let turns = Arc::new(Semaphore::new(1));
             loop {
                 tokio::select! {
                     biased;
                     () = engine.shared.shutdown.cancelled() => break,
                     message = messages.recv() => match message {
-                        Some(bytes) => engine.dispatch(&session, &bytes).await,
+                        Some(bytes) => engine.dispatch(&session, &turns, &bytes).await,
                         None => break,
                     },
                     Some(stream) = incoming.recv() => {
@@ -205,7 +213,7 @@ impl Engine {
     }
 
     /// Hands a message to its transfer, or to the daemon.
-    async fn dispatch(&self, session: &Session, bytes: &[u8]) {
+    async fn dispatch(&self, session: &Session, turns: &Arc<Semaphore>, bytes: &[u8]) {
         let Envelope { transfer, message } = match Envelope::decode(bytes) {
             Ok(Some(envelope)) => envelope,
             Ok(None) => return,
@@ -219,8 +227,10 @@ impl Engine {
         // A receiver that is gone has ended; what it is told late does not matter.
         match self.route(transfer, &session) {
             Some(route) => drop(route.mailbox.send(Inbound { session, message }).await),
+        let turn = Arc::clone(turns).acquire_owned().await.expect("the turns are never closed");
             None => {
-                drop(self.shared.unrouted.send(Unrouted { session, transfer, message }).await);
+                let unrouted = Unrouted { session, transfer, message, turn: Turn(turn) };
+                drop(self.shared.unrouted.send(unrouted).await);
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::peer::Session;
 use crate::policy::{self, Count, Decision, Rules, Sender};
 use crate::store::{RequestRecord, TransferRecord};
 use crate::transfer::proto::{Answer as WireAnswer, Envelope, Message, Preview, Totals};
-use crate::transfer::{Reason, TransferId, Unrouted};
+use crate::transfer::{Reason, TransferId, Turn, Unrouted};
 
 /// A request that waits for a person.
 #[derive(Debug)]
@@ -58,13 +58,16 @@ impl Daemon {
     }
 
     pub(super) fn on_unrouted(&mut self, unrouted: Unrouted, record: Option<Box<TransferRecord>>) {
-        let Unrouted { session, transfer, message } = unrouted;
+        // Dealt with when this returns, unless the turn is handed on.
+        let Unrouted { session, transfer, message, turn } = unrouted;
+        // It may have been accepted in another session meanwhile.
+        let record = record.or_else(|| self.known_transfer(transfer).cloned().map(Box::new));
         match message {
             Message::Request { totals, preview } => match record {
                 Some(record) => self.answer_from_record(&session, &record),
-                None => self.on_request(session, transfer, totals, preview),
+                None => self.on_request(session, transfer, totals, preview, turn),
             },
-            Message::Totals(totals) => self.on_totals(&session, transfer, totals),
+            Message::Totals(totals) => self.on_totals(&session, transfer, totals, turn),
             Message::Cancel { .. } => self.on_withdrawn(&session, transfer),
             Message::Page { offset, last, entries } => {
                 self.on_page(&session, transfer, offset, last, &entries);
@@ -79,9 +82,12 @@ impl Daemon {
     }
 
     fn reply(&self, session: &Session, transfer: TransferId, message: Message) {
-        let (session, bytes) = (session.clone(), Envelope { transfer, message }.encode());
         // A session that is gone asks again in the next one.
-        self.spawn(async move { session.send(bytes.into()).await.ok().and(None) });
+        let sent = session.reply(Envelope { transfer, message }.encode().into());
+        self.spawn(async move {
+            sent.await;
+            None
+        });
     }
 
     /// A transfer that has ended: the sender did not hear, and is told again.
@@ -113,6 +119,7 @@ impl Daemon {
         id: TransferId,
         totals: Totals,
         preview: Vec<Preview>,
+        turn: Turn,
     ) {
         if let Some(request) = self.requests.get_mut(&id) {
             if request.record.identity == session.identity() {
@@ -128,7 +135,7 @@ impl Daemon {
                 let label = view::label_of_preview(&preview);
                 self.receive(id, &session, dest_dir, max_bytes, totals, label);
             }
-            Decision::Ask => self.keep_request(session, id, totals, &preview),
+            Decision::Ask => self.keep_request(session, id, totals, &preview, turn),
             Decision::Refuse => self.decline_with(&session, id, Reason::NotAllowed, ""),
             Decision::TooLarge { most } => {
                 let text = format!("at most {most} bytes are accepted");
@@ -180,6 +187,7 @@ impl Daemon {
         id: TransferId,
         totals: Totals,
         preview: &[Preview],
+        turn: Turn,
     ) {
         let contact = self.contact_of(&session);
         let view = RequestView {
@@ -207,16 +215,16 @@ impl Daemon {
         let (answering, waiting) = (session.clone(), Message::Answer(WireAnswer::Waiting));
         self.save(async move {
             store.put_request(saved).await?;
-            let bytes = Envelope { transfer: id, message: waiting }.encode();
+            drop(turn);
             // A session that is gone asks again in the next one.
-            let _ = answering.send(bytes.into()).await;
+            answering.reply(Envelope { transfer: id, message: waiting }.encode().into()).await;
             Ok(())
         });
         self.requests.insert(id, Request { record, session: Some(session), pages: HashMap::new() });
         self.show(&Shown::Request(view));
     }
 
-    fn on_totals(&mut self, session: &Session, id: TransferId, totals: Totals) {
+    fn on_totals(&mut self, session: &Session, id: TransferId, totals: Totals, turn: Turn) {
         let Some(request) = self.requests.get_mut(&id) else { return };
         if request.record.identity != session.identity() {
             return;
@@ -226,7 +234,11 @@ impl Daemon {
         let record = request.record.clone();
         let store = self.store.clone();
         self.show(&Shown::Request(record.view.clone()));
-        self.save(async move { store.put_request(record).await });
+        self.save(async move {
+            store.put_request(record).await?;
+            drop(turn);
+            Ok(())
+        });
     }
 
     fn on_withdrawn(&mut self, session: &Session, id: TransferId) {

@@ -14,7 +14,7 @@ use filefleet_server::protos::{
     name::Name,
 };
 use quinn::SendStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::{CloseReason, LinkId, LinkKind, LinkView, Peer, frame::MAX_MESSAGE};
 
@@ -29,6 +29,7 @@ struct Shared {
     wishes: watch::Sender<Wishes>,
     links: watch::Receiver<Vec<LinkView>>,
     closed: watch::Receiver<Option<CloseReason>>,
+    replies: Arc<Semaphore>,
 }
 
 /// What holders of the session want of its actor. A state rather than commands: saying it never
@@ -52,6 +53,9 @@ struct Ends {
 /// Messages that wait for room in the window; a sender waits while it is full.
 const OUTGOING: usize = 16;
 
+/// Replies that may wait to be sent: more than an honest peer asks for before it listens.
+const REPLIES: usize = 256;
+
 /// The session is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the session is over: {0:?}")]
@@ -73,7 +77,8 @@ impl Session {
             links: links_end,
             closed: closed_end,
         };
-        (Self(Arc::new(Shared { peer, outgoing, wishes, links, closed })), ends)
+        let replies = Arc::new(Semaphore::new(REPLIES));
+        (Self(Arc::new(Shared { peer, outgoing, wishes, links, closed, replies })), ends)
     }
 
     /// The name under which the server knows the person.
@@ -97,6 +102,22 @@ impl Session {
     pub async fn send(&self, message: Bytes) -> Result<(), SessionClosed> {
         debug_assert!(message.len() <= MAX_MESSAGE, "a message of {} bytes", message.len());
         self.0.outgoing.send(message).await.map_err(|_| self.over())
+    }
+
+    /// Sends what the peer asked for, as [`send`](Self::send) does. A peer that asks for more and
+    /// more and does not listen is hung up on, so that what waits for it is bounded.
+    pub fn reply(&self, message: Bytes) -> impl Future<Output = ()> + Send + use<> {
+        let session = self.clone();
+        let room = Arc::clone(&self.0.replies).try_acquire_owned();
+        if room.is_err() {
+            self.close(CloseReason::Protocol);
+        }
+        async move {
+            if let Ok(_room) = room {
+                // A session that is over needs no replies.
+                let _ = session.send(message).await;
+            }
+        }
     }
 
     /// The live links, best first; a dead one is gone from it.
