@@ -194,6 +194,7 @@ impl Engine {
             // As many as the peer may open streams; QUIC's flow control bounds them.
             let mut reading = JoinSet::new();
             let turns = Arc::new(Semaphore::new(1));
+            let budget = engine.shared.budget.for_session();
             loop {
                 tokio::select! {
                     biased;
@@ -204,7 +205,10 @@ impl Engine {
                     },
                     Some(stream) = incoming.recv() => {
                         let (engine, session) = (engine.clone(), session.clone());
-                        reading.spawn(async move { engine.take_stream(&session, stream).await });
+                        let budget = budget.clone();
+                        let read =
+                            async move { engine.take_stream(&session, stream, &budget).await };
+                        reading.spawn(read);
                     }
                     Some(_) = reading.join_next() => {}
                 }
@@ -224,10 +228,10 @@ impl Engine {
             }
         };
         let session = session.clone();
+        let turn = Arc::clone(turns).acquire_owned().await.expect("the turns are never closed");
         // A receiver that is gone has ended; what it is told late does not matter.
         match self.route(transfer, &session) {
             Some(route) => drop(route.mailbox.send(Inbound { session, message }).await),
-        let turn = Arc::clone(turns).acquire_owned().await.expect("the turns are never closed");
             None => {
                 let unrouted = Unrouted { session, transfer, message, turn: Turn(turn) };
                 drop(self.shared.unrouted.send(unrouted).await);
@@ -236,7 +240,7 @@ impl Engine {
     }
 
     /// Reads a stream and hands what it carries to the writing thread of its transfer.
-    async fn take_stream(&self, session: &Session, mut incoming: IncomingStream) {
+    async fn take_stream(&self, session: &Session, mut incoming: IncomingStream, budget: &Budget) {
         let result = async {
             let prefix = streams::read_prefix(&mut incoming).await?;
             let route = self.route(prefix.transfer, session).and_then(|route| route.jobs);
@@ -245,7 +249,7 @@ impl Engine {
                 let _ = incoming.stream.stop(NOT_WANTED);
                 return Err(streams::StreamError::NotWanted);
             };
-            let job = streams::read_job(incoming, prefix, &self.shared.budget).await?;
+            let job = streams::read_job(incoming, prefix, budget).await?;
             jobs.send(job).await.map_err(|_| streams::StreamError::NotWanted)
         };
         match result.await {

@@ -29,6 +29,9 @@ const AWAY_LIMIT: Duration = Duration::from_secs(60);
 const GOODBYE: Duration = Duration::from_secs(1);
 /// Messages of the sender that may wait for the writing thread before we stop listening to it.
 const MAX_JOBS: usize = 256;
+/// How long blocks may wait for the start of their file. It comes with them or, when its link died,
+/// within a few seconds over another.
+const PARK_LIMIT: Duration = Duration::from_secs(15);
 /// How often progress is told.
 const PROGRESS_STEP: Duration = Duration::from_millis(100);
 
@@ -86,6 +89,7 @@ pub(crate) async fn run(
         outgoing: Outgoing::new(id),
         instance: random_instance(),
         lost_at: None,
+        parked_since: None,
         meter: RateMeter::new(),
         stored_bytes: 0,
     };
@@ -116,6 +120,8 @@ struct Receiver {
     outgoing: Outgoing,
     instance: u64,
     lost_at: Option<Instant>,
+    /// Since when a block waits for the start of its file.
+    parked_since: Option<Instant>,
     meter: RateMeter,
     stored_bytes: u64,
 }
@@ -206,6 +212,7 @@ impl Receiver {
                     false
                 });
             }
+            Written::Parked { since } => self.parked_since = since,
             Written::Whole { file, revision } => {
                 self.outgoing.push_ack(Ack::File { file, revision });
             }
@@ -260,6 +267,9 @@ impl Receiver {
     fn tick(&mut self) -> Result<(), Fault> {
         if self.lost_at.is_some_and(|at| at.elapsed() > AWAY_LIMIT) {
             return Err(Fault::new(Cause::Offline, "the sender did not come back"));
+        }
+        if self.lost_at.is_none() && self.parked_since.is_some_and(|at| at.elapsed() > PARK_LIMIT) {
+            return Err(Fault::reason(Reason::Protocol, "blocks of files that were not announced"));
         }
         if self.lost_at.is_none() {
             self.show();

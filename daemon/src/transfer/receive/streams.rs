@@ -2,7 +2,7 @@
 //! to the writing thread of their transfer.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quinn::{RecvStream, VarInt};
 use thiserror::Error;
@@ -16,6 +16,8 @@ use crate::transfer::proto::{BlockHeader, PREFIX_LEN, PackHeader, Prefix, Stream
 /// The receive budget of the whole process: what blocks on their way from a socket to a disk may
 /// occupy, whatever peers do.
 pub(crate) const RECEIVE_BUDGET: usize = 48 << 20;
+/// What one session may occupy of it, so that no peer alone holds up the others.
+const SESSION_BUDGET: usize = RECEIVE_BUDGET / 2;
 /// The budget is counted in units of this many bytes.
 const BUDGET_UNIT: usize = 1 << 10;
 /// How long a stream may keep its share of the budget without being through: a block at 35 kB/s.
@@ -23,11 +25,19 @@ const STREAM_LIMIT: Duration = Duration::from_secs(30);
 /// Tells the sender that a stream's transfer is not known here.
 pub(crate) const NOT_WANTED: VarInt = VarInt::from_u32(1);
 
-/// The budget and the buffers that all receiving transfers share.
+/// The budget and the buffers that all receiving transfers share, as one session has them.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget {
-    units: Arc<Semaphore>,
+    of_all: Arc<Semaphore>,
+    of_session: Arc<Semaphore>,
     pool: Pool,
+}
+
+/// A part of the budget, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    of_all: OwnedSemaphorePermit,
+    of_session: OwnedSemaphorePermit,
 }
 
 /// Why a stream's content was not taken.
@@ -48,14 +58,41 @@ impl Budget {
         // Half of the budget's blocks at most lie idle.
         let keep = RECEIVE_BUDGET / 2 / (1 << 20);
         Self {
-            units: Arc::new(Semaphore::new(RECEIVE_BUDGET / BUDGET_UNIT)),
+            of_all: Arc::new(Semaphore::new(RECEIVE_BUDGET / BUDGET_UNIT)),
+            of_session: Arc::new(Semaphore::new(SESSION_BUDGET / BUDGET_UNIT)),
             pool: Pool::new(keep),
         }
     }
 
-    async fn share(&self, bytes: usize) -> OwnedSemaphorePermit {
+    /// The same budget for another session.
+    pub(crate) fn for_session(&self) -> Self {
+        let of_session = Arc::new(Semaphore::new(SESSION_BUDGET / BUDGET_UNIT));
+        Self { of_session, ..self.clone() }
+    }
+
+    /// Waits for a part. Who has used up its own does not stand in line for that of all.
+    async fn share(&self, bytes: usize) -> Share {
         let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT)).expect("blocks and packs are small");
-        Arc::clone(&self.units).acquire_many_owned(units).await.expect("the budget is never closed")
+        let of_session = Arc::clone(&self.of_session).acquire_many_owned(units).await;
+        let of_all = Arc::clone(&self.of_all).acquire_many_owned(units).await;
+        Share {
+            of_all: of_all.expect("the budget is never closed"),
+            of_session: of_session.expect("the budget is never closed"),
+        }
+    }
+}
+
+impl Share {
+    fn merge(&mut self, other: Self) {
+        self.of_all.merge(other.of_all);
+        self.of_session.merge(other.of_session);
+    }
+
+    /// A part for content that came from nowhere.
+    #[cfg(test)]
+    pub(crate) fn none() -> Self {
+        let none = || Arc::new(Semaphore::new(1)).try_acquire_owned().expect("it is free");
+        Self { of_all: none(), of_session: none() }
     }
 }
 
@@ -74,7 +111,7 @@ pub(crate) async fn read_job(
     budget: &Budget,
 ) -> Result<Job, StreamError> {
     let header_len = usize::try_from(prefix.header_len).map_err(|_| StreamError::Read)?;
-    let header_permit = budget.share(header_len).await;
+    let header_share = budget.share(header_len).await;
     let read = async {
         let mut header = vec![0; header_len];
         read_exact(&mut incoming.stream, &mut header).await?;
@@ -82,16 +119,17 @@ pub(crate) async fn read_job(
             StreamKind::Block => {
                 let header = BlockHeader::decode(&header)?;
                 let len = usize::try_from(header.len).map_err(|_| StreamError::Read)?;
-                let (content, permit) = read_content(&mut incoming.stream, len, budget).await?;
-                Ok(Job::Block(Block { header, content, link: incoming.kind, permit }))
+                let (content, share) = read_content(&mut incoming.stream, len, budget).await?;
+                let (link, came_at) = (incoming.kind, Instant::now());
+                Ok(Job::Block(Block { header, content, link, came_at, share }))
             }
             StreamKind::Pack => {
                 let header = PackHeader::decode(&header)?;
                 let len = header.content_len().and_then(|len| usize::try_from(len).ok());
                 let len = len.ok_or(StreamError::Read)?;
-                let (content, mut permit) = read_content(&mut incoming.stream, len, budget).await?;
-                permit.merge(header_permit);
-                Ok(Job::Pack { header, content, link: incoming.kind, permit })
+                let (content, mut share) = read_content(&mut incoming.stream, len, budget).await?;
+                share.merge(header_share);
+                Ok(Job::Pack { header, content, link: incoming.kind, share })
             }
         }
     };
@@ -102,11 +140,11 @@ async fn read_content(
     stream: &mut RecvStream,
     len: usize,
     budget: &Budget,
-) -> Result<(crate::transfer::buffer::Buffer, OwnedSemaphorePermit), StreamError> {
-    let permit = budget.share(len).await;
+) -> Result<(crate::transfer::buffer::Buffer, Share), StreamError> {
+    let share = budget.share(len).await;
     let mut content = budget.pool.take(len);
     read_exact(stream, content.as_mut()).await?;
-    Ok((content, permit))
+    Ok((content, share))
 }
 
 async fn read_exact(stream: &mut RecvStream, bytes: &mut [u8]) -> Result<(), StreamError> {

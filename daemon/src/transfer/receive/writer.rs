@@ -7,11 +7,13 @@
 mod blocks;
 
 use std::collections::HashMap;
+use std::time::Instant;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use self::blocks::OpenFile;
 use super::deferred::Deferred;
+use super::streams::Share;
 use crate::error::chain;
 use crate::peer::LinkKind;
 use crate::transfer::buffer::Buffer;
@@ -42,7 +44,7 @@ pub(crate) enum Job {
         header: PackHeader,
         content: Buffer,
         link: LinkKind,
-        permit: OwnedSemaphorePermit,
+        share: Share,
     },
     /// The sender gives up a file that it had started. Said again in every new session.
     GiveUp {
@@ -64,9 +66,10 @@ pub(crate) struct Block {
     pub(crate) header: BlockHeader,
     pub(crate) content: Buffer,
     pub(crate) link: LinkKind,
+    pub(crate) came_at: Instant,
     /// The block's share of the receive budget, given back when it is written.
     #[expect(dead_code, reason = "held, not read")]
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) share: Share,
 }
 
 /// What the writing thread tells.
@@ -99,6 +102,10 @@ pub(crate) enum Written {
         path: String,
         reason: Reason,
         text: String,
+    },
+    /// Blocks wait for their file since then, or none do.
+    Parked {
+        since: Option<Instant>,
     },
     /// Everything is durable; the thread has ended.
     Complete {
@@ -196,6 +203,8 @@ struct Writer<'a> {
     told: &'a mpsc::Sender<Written>,
     open: HashMap<u64, OpenFile>,
     parked: Vec<Block>,
+    /// Since when one waits, as the transfer's task knows it.
+    parked_since: Option<Instant>,
     /// Whole and waiting for the next commit.
     pending: Vec<(u64, Entry)>,
     deferred: Deferred,
@@ -218,6 +227,7 @@ impl<'a> Writer<'a> {
             told,
             open: HashMap::new(),
             parked: Vec::new(),
+            parked_since: None,
             pending: Vec::new(),
             deferred: Deferred::default(),
             entries: RangeSet::default(),
@@ -244,9 +254,9 @@ impl<'a> Writer<'a> {
                 }
             }
             Job::Block(block) => self.block(block)?,
-            Job::Pack { header, content, link, permit } => {
+            Job::Pack { header, content, link, share } => {
                 self.pack(header, content.as_ref(), link)?;
-                drop(permit);
+                drop(share);
             }
             Job::GiveUp { file, reason, text } => self.give_up(file, reason, text)?,
             Job::Finish { entries } if entries > MAX_ENTRIES => {
@@ -254,6 +264,11 @@ impl<'a> Writer<'a> {
             }
             Job::Finish { entries } => self.expected = Some(entries),
             Job::Abandon => return Err(Stop::Abandoned),
+        }
+        let parked_since = self.parked.first().map(|block| block.came_at);
+        if parked_since != self.parked_since {
+            self.parked_since = parked_since;
+            self.tell(Written::Parked { since: parked_since })?;
         }
         if self.pending.len() >= MAX_BATCH {
             self.commit()?;

@@ -82,7 +82,9 @@ impl Writer<'_> {
     /// lost with the start in it, is kept once.
     fn park(&mut self, block: Block) -> Result<(), Stop> {
         let id = |block: &Block| (block.header.file, block.header.revision, block.header.block);
-        self.parked.retain(|other| id(other) != id(&block));
+        if self.parked.iter().any(|other| id(other) == id(&block)) {
+            return Ok(());
+        }
         if self.parked.len() >= MAX_PARKED {
             return Err(protocol("blocks of files that were not announced"));
         }

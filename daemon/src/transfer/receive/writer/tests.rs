@@ -3,9 +3,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
 
 use super::*;
 use crate::transfer::buffer::Pool;
@@ -84,10 +81,6 @@ fn protocol_broken(ran: &Ran) -> bool {
     broken && names(ran.path()).is_empty()
 }
 
-fn permit() -> OwnedSemaphorePermit {
-    Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap()
-}
-
 fn buffer(content: &[u8]) -> Buffer {
     let mut buffer = Pool::new(0).take(content.len());
     buffer.as_mut().copy_from_slice(content);
@@ -105,7 +98,7 @@ fn pack(number: u64, entries: Vec<(u64, Entry, &[u8])>) -> Job {
         PackEntry { index, entry, hash }
     });
     let header = PackHeader { number, entries: entries.collect() };
-    Job::Pack { header, content: buffer(&content), link: LinkKind::Direct, permit: permit() }
+    Job::Pack { header, content: buffer(&content), link: LinkKind::Direct, share: Share::none() }
 }
 
 /// A large file: content that differs from block to block.
@@ -154,7 +147,13 @@ impl Large {
 fn block_job(file: u64, revision: u8, block: u32, cv: Digest, bytes: &[u8]) -> Job {
     let len = u32::try_from(bytes.len()).unwrap();
     let header = BlockHeader { file, revision, block, len, cv };
-    Job::Block(Block { header, content: buffer(bytes), link: LinkKind::Lan, permit: permit() })
+    Job::Block(Block {
+        header,
+        content: buffer(bytes),
+        link: LinkKind::Lan,
+        came_at: Instant::now(),
+        share: Share::none(),
+    })
 }
 
 const FINISH: Job = Job::Finish { entries: 1 };
