@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod lengths;
+mod memory;
 mod names;
 mod numbers;
 mod others;

@@ -157,12 +157,10 @@ async fn malformed_messages_end_the_session() {
 async fn malformed_streams_end_session_and_transfer() {
     let mut scene = Scene::with_trusted_mallory().await;
     for kind in [0, 1, 2, 3, 0xff] {
-        for len in [0, 1, 9, 48, 50, 512 * 1_024 + 1, u32::MAX] {
+        for len in [0, 1, 9, 10, 48, 512 * 1_024 + 1, u32::MAX] {
             let speaker = Speaker::accepted(&mut scene.mallory).await;
-            let prefix = [&[kind][..], &speaker.id.0, &len.to_be_bytes(), &[0; 64]].concat();
-            if kind == 2 && (48..=50).contains(&len) {
-                continue;
-            }
+            // A table of 10 or 48 bytes is in order as such, but not that of a pack of 65,535 entries.
+            let prefix = [&[kind][..], &speaker.id.0, &len.to_be_bytes(), &[0xff; 64]].concat();
             speaker.stream(&prefix).await;
             assert_eq!(speaker.closed().await, CloseReason::Protocol, "{kind} {len}");
             scene.bob.ended(speaker.id).await;
@@ -187,18 +185,20 @@ async fn messages_of_a_later_version_are_skipped() {
 async fn a_request_that_is_said_twice_is_taken_once() {
     let mut scene = Scene::with_trusted_mallory().await;
     let mut speaker = Speaker::call(&mut scene.mallory).await;
-    for _ in 0..20 {
+    for round in 0..20 {
         speaker.id = TransferId::random();
         for _ in 0..3 {
             speaker.say(request_of(Vec::new())).await;
         }
-        let pack = pack(speaker.id, 0, &[file(0, "letter", b"dear bob")]);
-        let (transfer, accepted) = (speaker.id, Message::Answer(Answer::Accept { instance: 0 }));
-        let accepted = std::mem::discriminant(&accepted);
-        while {
-            let heard = speaker.hear_any().await;
-            heard.transfer != transfer || std::mem::discriminant(&heard.message) != accepted
-        } {}
+        let name = format!("letter {round}");
+        let pack = pack(speaker.id, 0, &[file(0, &name, b"dear bob")]);
+        scene.expect(&name, "dear bob");
+        let transfer = speaker.id;
+        let accepted = |heard: &Envelope| {
+            let accept = matches!(heard.message, Message::Answer(Answer::Accept { .. }));
+            accept && heard.transfer == transfer
+        };
+        while !accepted(&speaker.hear_any().await) {}
         speaker.stream(&pack).await;
         speaker.finish(1).await;
         assert_eq!(scene.bob.ended(transfer).await.state, TransferState::Done);
