@@ -51,17 +51,18 @@ impl Sender {
         lost_at: Option<Instant>,
     ) -> Result<Option<Session>, Fault> {
         let name = self.order.to.clone();
+        let give_up_at = lost_at.filter(|_| self.instance.is_some()).map(|at| at + AWAY_LIMIT);
         let found = tokio::select! {
             biased;
             fault = self.stop.requested() => return Err(fault),
             found = self.peers.session(&name, self.order.expected) => found,
+            () = reached(give_up_at) => return Err(Fault::new(Cause::Offline, "did not come back")),
         };
         let error = match found {
             Ok(session) => return Ok(Some(session)),
             Err(error) => error,
         };
-        let away = lost_at.filter(|at| at.elapsed() < AWAY_LIMIT && self.instance.is_some());
-        if away.is_none() || !is_passing(&error) {
+        if give_up_at.is_none() || !is_passing(&error) {
             return Err(connect_fault(&error));
         }
         tokio::select! {
@@ -224,4 +225,12 @@ pub(crate) fn connect_fault(error: &ConnectError) -> Fault {
         _ => Cause::Offline,
     };
     Fault::new(cause, chain(error))
+}
+
+/// Waits until `instant`; without one, for ever.
+async fn reached(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
 }
