@@ -13,8 +13,10 @@ use crate::connect::{
 
 /// Direct links at a time: one to use, one to turn to.
 pub(super) const MAX_DIRECT: usize = 2;
-/// While there is no direct link, everything is looked at again so often.
-const AGAIN: Duration = Duration::from_secs(30);
+/// While a direct link is wanted and there is none, everybody is asked again after pauses that
+/// double from the first to the last.
+const PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// The remote address of a direct link, and whether it is on a shared network.
 pub(super) type Taken = (SocketAddr, bool);
@@ -28,6 +30,8 @@ pub(super) struct Direct {
     reachable: Vec<Reachable>,
     dialling: Vec<Taken>,
     looked_at: Option<Instant>,
+    /// How often in vain.
+    looks: u32,
 }
 
 impl Direct {
@@ -77,10 +81,12 @@ impl Direct {
 
     /// Looks again from time to time while a direct link is wanted.
     pub(super) fn tick(&mut self, now: Instant, wanted: bool) {
-        if !wanted {
-            self.looked_at = Some(now);
-        } else if self.looked_at.is_some_and(|at| now.duration_since(at) > AGAIN) {
+        let pause = PAUSE * 2_u32.saturating_pow(self.looks);
+        if !wanted || self.attempt.is_none() {
+            (self.looked_at, self.looks) = (Some(now), 0);
+        } else if self.looked_at.is_some_and(|at| now.duration_since(at) > pause.min(MAX_PAUSE)) {
             self.restart();
+            self.looks += 1;
         }
     }
 
