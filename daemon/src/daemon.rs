@@ -67,6 +67,8 @@ pub(crate) enum Event {
     Reached { id: TransferId, dest_dir: PathBuf, session: Session, answer: Answer },
     /// The sender of a request that an answer must reach was not found.
     NotReached { id: TransferId },
+    /// A page that was asked of a request's sender should have come by now.
+    PageLate { id: TransferId, offset: u64 },
     /// What the user must hear about.
     Warning(String),
 }
@@ -250,6 +252,7 @@ impl Daemon {
                 self.start_receiving(id, dest_dir, session, answer);
             }
             Event::NotReached { id } => self.show_request(id),
+            Event::PageLate { id, offset } => self.on_page_late(id, offset),
             Event::Warning(text) => self.warn(text),
         }
     }

@@ -8,6 +8,8 @@ pub mod connect;
 mod control;
 mod daemon;
 mod error;
+#[cfg(test)]
+mod hostile;
 mod identity;
 pub mod logging;
 pub mod peer;

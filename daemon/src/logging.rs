@@ -6,8 +6,9 @@ use tracing_subscriber::EnvFilter;
 
 /// Starts logging for the whole process.
 pub fn start() {
-    let filter = EnvFilter::try_from_env("FILEFLEET_LOG")
-        .unwrap_or_else(|_| EnvFilter::new("info,quinn=warn,quinn_proto=warn,rustls=warn,stun_types=error"));
+    let filter = EnvFilter::try_from_env("FILEFLEET_LOG").unwrap_or_else(|_| {
+        EnvFilter::new("info,quinn=warn,quinn_proto=warn,rustls=warn,stun_types=error")
+    });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

@@ -36,7 +36,8 @@ fn start() -> anyhow::Result<()> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
-        let _signals = tokio_util::task::AbortOnDropHandle::new(tokio::spawn(stop_on_signal(stop.clone())?));
+        let _signals =
+            tokio_util::task::AbortOnDropHandle::new(tokio::spawn(stop_on_signal(stop.clone())?));
         Ok(run(home, stop).await?)
     })
 }

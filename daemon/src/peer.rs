@@ -186,4 +186,4 @@ pub enum ConnectError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -106,7 +106,8 @@ mod tests {
         assert_eq!(decide(&contact(Accept::Always), 1, &rules()), accepted);
         assert_eq!(decide(&contact(Accept::Ask), 1, &rules()), Decision::Ask);
         assert_eq!(decide(&contact(Accept::Never), 1, &rules()), Decision::Refuse);
-        let to = Sender { dest_dir: Some("/b".into()), max_bytes: Some(9), ..contact(Accept::Always) };
+        let to =
+            Sender { dest_dir: Some("/b".into()), max_bytes: Some(9), ..contact(Accept::Always) };
         let accepted = Decision::Accept { dest_dir: "/b".into(), max_bytes: Some(9) };
         assert_eq!(decide(&to, 9, &rules()), accepted);
         assert_eq!(decide(&to, 10, &rules()), Decision::TooLarge { most: 9 });

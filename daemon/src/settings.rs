@@ -34,13 +34,48 @@ struct Key {
 }
 
 const KEYS: &[Key] = &[
-    Key { name: "name", help: "the name claimed at the server (set by 'ffctl register')", default: "", expected: "a name such as 'alice'" },
-    Key { name: "server", help: "the rendezvous server (set by 'ffctl register')", default: "", expected: "HOST[:PORT][#FINGERPRINT]" },
-    Key { name: "device-name", help: "what others see as this machine's name", default: "", expected: "at most 64 bytes of text" },
-    Key { name: "received-dir", help: "where received files go; empty for the platform's folder", default: "", expected: "an absolute folder" },
-    Key { name: "accept-strangers", help: "what happens with files of people who are no contacts", default: "ask", expected: "ask, never or always" },
-    Key { name: "max-size", help: "the most bytes taken from one transfer; 0 for no bound", default: "0", expected: "a number of bytes" },
-    Key { name: "port", help: "the UDP port for direct links; 0 for any free one", default: "0", expected: "a port number" },
+    Key {
+        name: "name",
+        help: "the name claimed at the server (set by 'ffctl register')",
+        default: "",
+        expected: "a name such as 'alice'",
+    },
+    Key {
+        name: "server",
+        help: "the rendezvous server (set by 'ffctl register')",
+        default: "",
+        expected: "HOST[:PORT][#FINGERPRINT]",
+    },
+    Key {
+        name: "device-name",
+        help: "what others see as this machine's name",
+        default: "",
+        expected: "at most 64 bytes of text",
+    },
+    Key {
+        name: "received-dir",
+        help: "where received files go; empty for the platform's folder",
+        default: "",
+        expected: "an absolute folder",
+    },
+    Key {
+        name: "accept-strangers",
+        help: "what happens with files of people who are no contacts",
+        default: "ask",
+        expected: "ask, never or always",
+    },
+    Key {
+        name: "max-size",
+        help: "the most bytes taken from one transfer; 0 for no bound",
+        default: "0",
+        expected: "a number of bytes",
+    },
+    Key {
+        name: "port",
+        help: "the UDP port for direct links; 0 for any free one",
+        default: "0",
+        expected: "a port number",
+    },
 ];
 
 /// The settings as last read from their file.
@@ -229,7 +264,8 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_in_the_file_and_on_change() {
-        for text in ["accept-strangers = \"allways\"", "port = 70000", "server = \"a:b:c\"", "= ="] {
+        for text in ["accept-strangers = \"allways\"", "port = 70000", "server = \"a:b:c\"", "= ="]
+        {
             assert!(in_file(text).1.is_err(), "{text}");
         }
         let (_dir, settings) = in_file("");

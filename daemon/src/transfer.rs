@@ -34,11 +34,11 @@ use tokio_util::task::TaskTracker;
 use self::progress::{Fault, Progress};
 use self::proto::{Envelope, Message};
 pub(crate) use self::proto::{Reason, TransferId};
+pub(crate) use self::receive::Reception;
 use self::receive::streams::{self, Budget, NOT_WANTED};
 use self::receive::writer::Job;
-pub(crate) use self::receive::Reception;
 pub(crate) use self::send::{Order, connect_fault};
-use crate::peer::{IncomingStream, Peers, Session};
+use crate::peer::{CloseReason, IncomingStream, Peers, Session};
 
 /// A message for a transfer and the session it came in.
 #[derive(Debug)]
@@ -211,7 +211,7 @@ impl Engine {
             Ok(None) => return,
             Err(error) => {
                 tracing::warn!(peer = %session.name(), %error, "a malformed message");
-                session.close(crate::peer::CloseReason::Protocol);
+                session.close(CloseReason::Protocol);
                 return;
             }
         };
@@ -238,8 +238,15 @@ impl Engine {
             let job = streams::read_job(incoming, prefix, &self.shared.budget).await?;
             jobs.send(job).await.map_err(|_| streams::StreamError::NotWanted)
         };
-        if let Err(error) = result.await {
-            tracing::debug!(peer = %session.name(), %error, "a stream was not taken");
+        match result.await {
+            Ok(()) => {}
+            Err(error @ streams::StreamError::Wire(_)) => {
+                tracing::warn!(peer = %session.name(), %error, "a malformed stream");
+                session.close(CloseReason::Protocol);
+            }
+            Err(error) => {
+                tracing::debug!(peer = %session.name(), %error, "a stream was not taken");
+            }
         }
     }
 
@@ -266,7 +273,8 @@ pub(crate) fn folder_id(sender: &IdentityKey, id: TransferId) -> FolderId {
 /// Folders of transfers that a crash left behind are removed with this.
 pub(crate) fn remove_leftovers(leftovers: &[(PathBuf, FolderId)]) {
     for (dest_dir, folder_id) in leftovers {
-        let removed = dest::Destination::create(dest_dir, *folder_id).and_then(|dest| dest.abandon());
+        let removed =
+            dest::Destination::create(dest_dir, *folder_id).and_then(|dest| dest.abandon());
         if let Err(error) = removed {
             tracing::debug!(%error, "what a crash left behind is not to be removed");
         }

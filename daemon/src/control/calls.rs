@@ -21,11 +21,14 @@ impl Daemon {
             }
             Call::ContactAdd { link } => return self.add_contact(&link, answer),
             Call::ContactSet { name, accept, dir, max_size } => {
-                let change = crate::daemon::ContactChange { accept, dir, max_size, verified: false };
+                let change =
+                    crate::daemon::ContactChange { accept, dir, max_size, verified: false };
                 return self.set_contact(&name, change, answer);
             }
             Call::IdentityExport { passphrase } => return self.export(passphrase, answer),
-            Call::IdentityImport { pem, passphrase } => return self.import(pem, passphrase, answer),
+            Call::IdentityImport { pem, passphrase } => {
+                return self.import(pem, passphrase, answer);
+            }
             Call::Transfers { all } => return self.list_transfers(all, answer),
             call => self.call_now(call),
         };
@@ -50,8 +53,11 @@ impl Daemon {
                 self.stop();
                 Ok(Reply::Done)
             }
-            _ => Err(ControlError::new(ErrorCode::Incompatible, "filefleetd does not know this call")
-                .with_hint("ffctl and filefleetd are of different versions")),
+            _ => Err(ControlError::new(
+                ErrorCode::Incompatible,
+                "filefleetd does not know this call",
+            )
+            .with_hint("ffctl and filefleetd are of different versions")),
         }
     }
 }

@@ -20,8 +20,11 @@ fn new(code: ErrorCode, message: impl Into<String>) -> ControlError {
 /// A name that a client gave.
 pub(crate) fn name(text: &str) -> Result<Name, ControlError> {
     if text.contains('@') {
-        return Err(new(ErrorCode::BadArgument, format!("'{text}' names a server; one server for now"))
-            .with_hint("leave out '@' and what follows"));
+        return Err(new(
+            ErrorCode::BadArgument,
+            format!("'{text}' names a server; one server for now"),
+        )
+        .with_hint("leave out '@' and what follows"));
     }
     text.parse().map_err(|_| {
         new(ErrorCode::BadArgument, format!("'{text}' is no name")).with_hint(
@@ -217,8 +220,12 @@ fn hint_of(reason: Reason, by_peer: bool) -> &'static str {
         (Reason::PermissionDenied | Reason::DestinationGone, true) => {
             "they must choose another folder: 'ffctl contacts set YOU --dir DIR', or 'ffctl accept ID --to DIR'"
         }
-        (Reason::GoingAway | Reason::Unknown, _) => "send again when it runs; what had arrived is kept",
-        (Reason::TooLarge, true) => "they can raise the bound: 'ffctl contacts set YOU --max-size SIZE'",
+        (Reason::GoingAway | Reason::Unknown, _) => {
+            "send again when it runs; what had arrived is kept"
+        }
+        (Reason::TooLarge, true) => {
+            "they can raise the bound: 'ffctl contacts set YOU --max-size SIZE'"
+        }
         (Reason::SourceChanged, _) => "send it again when nothing writes to it",
         (Reason::Busy, _) => "ask them to answer your earlier requests",
         (Reason::Protocol, _) => "one of the two may run another version of FileFleet",

@@ -21,7 +21,8 @@ pub(crate) struct Invite {
 impl fmt::Display for Invite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.server.to_string();
-        let (server, pin) = text.split_once('#').map_or((text.as_str(), None), |(s, p)| (s, Some(p)));
+        let (server, pin) =
+            text.split_once('#').map_or((text.as_str(), None), |(s, p)| (s, Some(p)));
         write!(f, "{SCHEME}{server}/{}?identity={}", self.name, self.identity)?;
         pin.map_or(Ok(()), |pin| write!(f, "&pin={pin}"))
     }
@@ -38,7 +39,8 @@ pub(crate) fn parse(link: &str) -> Result<Invite, ControlError> {
 fn read(link: &str) -> Option<Invite> {
     let (place, query) = link.strip_prefix(SCHEME)?.split_once('?')?;
     let (server, name) = place.rsplit_once('/')?;
-    let value = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
+    let value =
+        |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
     let server = match value("pin") {
         Some(pin) => format!("{server}#{pin}").parse().ok()?,
         None => server.parse().ok()?,

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use filefleet_ctl::proto::{
-    Direction, EntryKind, EntryView, FileFailure, LinkKind, StatusView, TransferState, TransferView,
-    WirePath,
+    Direction, EntryKind, EntryView, FileFailure, LinkKind, StatusView, TransferState,
+    TransferView, WirePath,
 };
 use filefleet_server::client::State as Registration;
 use filefleet_server::protos::address::ServerAddress;

@@ -45,9 +45,8 @@ impl Daemon {
     /// Becomes somebody else: keys are exchanged, then the daemon starts anew with them.
     pub(crate) fn import(&mut self, pem: String, passphrase: Passphrase, answer: Answer) {
         // Decrypting takes a tenth of a second, which nothing else may see the keys half exchanged in.
-        let imported = tokio::task::block_in_place(|| {
-            self.identity.import(&pem, passphrase.expose())
-        });
+        let imported =
+            tokio::task::block_in_place(|| self.identity.import(&pem, passphrase.expose()));
         self.restart = imported.is_ok();
         let reply = imported.map(|()| Reply::Done);
         let _ = answer.send(reply.map_err(|failure| error::of_identity(&failure)));

@@ -56,9 +56,13 @@ impl Gate for Pins {
 }
 
 impl Daemon {
-    pub(super) async fn load_contacts(&mut self, server: &ServerAddress) -> Result<(), DaemonError> {
+    pub(super) async fn load_contacts(
+        &mut self,
+        server: &ServerAddress,
+    ) -> Result<(), DaemonError> {
         let contacts = self.store.contacts(&server_key(server)).await?;
-        self.contacts = contacts.into_iter().map(|contact| (contact.name.clone(), contact)).collect();
+        self.contacts =
+            contacts.into_iter().map(|contact| (contact.name.clone(), contact)).collect();
         self.publish_contacts();
         Ok(())
     }
@@ -87,7 +91,9 @@ impl Daemon {
                 }
                 self.engine.serve(session, messages, streams);
             }
-            PeerEvent::IdentityRefused { name, identity } => self.on_identity_refused(&name, identity),
+            PeerEvent::IdentityRefused { name, identity } => {
+                self.on_identity_refused(&name, identity)
+            }
             PeerEvent::RefusedAsOther { name } => self.warn(format!(
                 "'{name}' knows you by another identity key and refused. If you have a new one, \
                  compare fingerprints; then {name} removes you as a contact and adds you again"
@@ -219,7 +225,11 @@ impl Daemon {
         let _ = answer.send(self.apply(contact, person.change));
     }
 
-    fn apply(&mut self, mut contact: Contact, change: ContactChange) -> Result<Reply, ControlError> {
+    fn apply(
+        &mut self,
+        mut contact: Contact,
+        change: ContactChange,
+    ) -> Result<Reply, ControlError> {
         let mut dir = contact.dest_dir.take().map(WirePath::from);
         change.dir.apply(&mut dir);
         contact.dest_dir = dir.map(|dir| PathBuf::from(dir.as_path()));
@@ -250,7 +260,9 @@ impl Daemon {
         let checked = invite::parse(link).and_then(|invite| {
             let own = self.settings.server().ok_or_else(error::not_registered)?;
             let same = server_key(&own) == server_key(&invite.server)
-                && (own.pin.is_none() || invite.server.pin.is_none() || own.pin == invite.server.pin);
+                && (own.pin.is_none()
+                    || invite.server.pin.is_none()
+                    || own.pin == invite.server.pin);
             if !same {
                 return Err(error::other_server(&invite.server));
             }

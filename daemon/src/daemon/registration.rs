@@ -20,7 +20,11 @@ impl Daemon {
             certificate: self.identity.certificate().clone(),
             device_key: self.identity.device().clone(),
         };
-        Client::spawn(self.peers.endpoint(), config, forward(&self.tasks, &self.events, Event::Rendezvous))
+        Client::spawn(
+            self.peers.endpoint(),
+            config,
+            forward(&self.tasks, &self.events, Event::Rendezvous),
+        )
     }
 
     pub(super) fn use_rendezvous(&mut self, client: Client) {
@@ -89,8 +93,13 @@ impl Daemon {
         });
     }
 
-    pub(super) fn on_contacts_loaded(&mut self, contacts: Vec<crate::store::Contact>, answer: Answer) {
-        self.contacts = contacts.into_iter().map(|contact| (contact.name.clone(), contact)).collect();
+    pub(super) fn on_contacts_loaded(
+        &mut self,
+        contacts: Vec<crate::store::Contact>,
+        answer: Answer,
+    ) {
+        self.contacts =
+            contacts.into_iter().map(|contact| (contact.name.clone(), contact)).collect();
         self.publish_contacts();
         self.show_registration();
         let _ = answer.send(Ok(Reply::Done));

@@ -1,29 +1,22 @@
 //! Incoming requests: decided by the policy, kept until a person has decided, and answered from the
 //! records when they come again.
 
+mod answers;
+mod pages;
+
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use filefleet_ctl::proto::{
-    ControlError, EntryView, ErrorCode, Event as Shown, Reply, RequestPage, RequestView,
-    TransferState,
-};
-use filefleet_server::protos::name::Name;
+use filefleet_ctl::proto::{Event as Shown, RequestView, TransferState};
 
-use super::transfers::new_incoming;
 use super::{Answer, Daemon, Event, unix_now};
-use crate::control::{error, view};
+use crate::control::view;
 use crate::error::DaemonError;
 use crate::peer::Session;
 use crate::policy::{self, Decision, Rules, Sender, Waiting};
 use crate::store::{RequestRecord, TransferRecord};
 use crate::transfer::proto::{Answer as WireAnswer, Envelope, Message, Preview, Totals};
-use crate::transfer::{Reason, Reception, TransferId, Unrouted};
-
-/// The longest page of a manifest that a client may ask for at once.
-const MAX_PAGE: u64 = 1_000;
-/// Clients that may wait for pages of one request.
-const MAX_PAGE_WAITERS: usize = 8;
+use crate::transfer::{Reason, TransferId, Unrouted};
 
 /// A request that waits for a person.
 #[derive(Debug)]
@@ -99,17 +92,28 @@ impl Daemon {
         }
         let view = &record.view;
         let message = match view.state {
-            TransferState::Done => Message::Complete { files: view.files_done, bytes: view.bytes_done },
-            TransferState::Declined => {
-                Message::Answer(WireAnswer::Decline { reason: Reason::Declined, text: String::new() })
+            TransferState::Done => {
+                Message::Complete { files: view.files_done, bytes: view.bytes_done }
             }
-            TransferState::Cancelled => Message::Cancel { reason: Reason::Cancelled, text: String::new() },
+            TransferState::Declined => Message::Answer(WireAnswer::Decline {
+                reason: Reason::Declined,
+                text: String::new(),
+            }),
+            TransferState::Cancelled => {
+                Message::Cancel { reason: Reason::Cancelled, text: String::new() }
+            }
             _ => Message::Cancel { reason: Reason::Unknown, text: String::new() },
         };
         self.reply(session, record.id, message);
     }
 
-    fn on_request(&mut self, session: Session, id: TransferId, totals: Totals, preview: Vec<Preview>) {
+    fn on_request(
+        &mut self,
+        session: Session,
+        id: TransferId,
+        totals: Totals,
+        preview: Vec<Preview>,
+    ) {
         if let Some(request) = self.requests.get_mut(&id) {
             if request.record.identity == session.identity() {
                 request.session = Some(session.clone());
@@ -170,7 +174,13 @@ impl Daemon {
         self.settings.received_dir().unwrap_or_else(|| self.home.received_dir().to_owned())
     }
 
-    fn keep_request(&mut self, session: Session, id: TransferId, totals: Totals, preview: &[Preview]) {
+    fn keep_request(
+        &mut self,
+        session: Session,
+        id: TransferId,
+        totals: Totals,
+        preview: &[Preview],
+    ) {
         let contact = self.contact_of(&session);
         let view = RequestView {
             id: id.to_string(),
@@ -236,149 +246,9 @@ impl Daemon {
 
     pub(crate) fn request_views(&self) -> Vec<RequestView> {
         let mut views: Vec<_> = self.requests.values().map(|r| r.record.view.clone()).collect();
-        views.sort_by(|one, other| one.received_at.cmp(&other.received_at).then(one.id.cmp(&other.id)));
+        views.sort_by(|one, other| {
+            one.received_at.cmp(&other.received_at).then(one.id.cmp(&other.id))
+        });
         views
     }
-
-    /// A person accepts: the sender is reached, wherever it is by now, and told.
-    pub(crate) fn accept(&mut self, id: &str, to: Option<PathBuf>, answer: Answer) {
-        let found = self.find_request(id).map(|request| (request.record.id, name_of(request), request.record.identity));
-        let (id, name, identity) = match found {
-            Ok((id, Ok(name), identity)) => (id, name, identity),
-            Ok((_, Err(error), _)) | Err(error) => return drop(answer.send(Err(error))),
-        };
-        let contact = self.contacts.get(&name).filter(|contact| contact.identity == identity);
-        let own_dir = contact.and_then(|contact| contact.dest_dir.clone());
-        let dest_dir = to.or(own_dir).unwrap_or_else(|| self.received_dir());
-        let peers = self.peers.clone();
-        self.spawn(async move {
-            match peers.session(&name, Some(identity)).await {
-                Ok(session) => Some(Event::Reached { id, dest_dir, session, answer }),
-                Err(failure) => {
-                    let _ = answer.send(Err(error::of_connect(&name, &failure)));
-                    Some(Event::NotReached { id })
-                }
-            }
-        });
-    }
-
-    fn find_request(&self, id: &str) -> Result<&Request, ControlError> {
-        let id = error::request_id(id)?;
-        self.requests.get(&id).ok_or_else(error::no_such_request)
-    }
-
-    pub(super) fn show_request(&mut self, id: TransferId) {
-        if let Some(request) = self.requests.get(&id) {
-            let view = request.record.view.clone();
-            self.show(&Shown::Request(view));
-        }
-    }
-
-    /// The sender of an accepted request was reached.
-    pub(super) fn start_receiving(
-        &mut self,
-        id: TransferId,
-        dest_dir: PathBuf,
-        session: Session,
-        answer: Answer,
-    ) {
-        let Some(request) = self.forget_request(id) else {
-            return drop(answer.send(Err(error::no_such_request())));
-        };
-        let RequestRecord { view, .. } = request.record;
-        let totals = Totals { files: view.files, bytes: view.bytes, exact: view.total_known };
-        let max_bytes = self.sender(&session).max_bytes.or(self.settings.max_size());
-        self.pin(&session);
-        self.receive(id, &session, dest_dir, max_bytes, totals, view::label_of_names(&view.names));
-        let _ = answer.send(Ok(Reply::Done));
-    }
-
-    fn receive(
-        &mut self,
-        id: TransferId,
-        session: &Session,
-        dest_dir: PathBuf,
-        max_bytes: Option<u64>,
-        totals: Totals,
-        label: String,
-    ) {
-        session.allow_direct();
-        let record = new_incoming(id, session.name(), session.identity(), label, &dest_dir);
-        let make_dir = dest_dir == self.received_dir();
-        let reception = Reception { id, dest_dir, make_dir, max_bytes, totals };
-        let running = self.engine.receive(reception, session.clone());
-        self.follow(record, running);
-    }
-
-    /// A person declines.
-    pub(crate) fn decline(&mut self, id: &str) -> Result<Reply, ControlError> {
-        let id = self.find_request(id)?.record.id;
-        let Some(request) = self.forget_request(id) else { return Err(error::no_such_request()) };
-        let Ok(name) = name_of(&request) else { return Ok(Reply::Done) };
-        let identity = request.record.identity;
-        let label = view::label_of_names(&request.record.view.names);
-        let mut record = new_incoming(id, &name, identity, label, &self.received_dir());
-        (record.is_final, record.view.state) = (true, TransferState::Declined);
-        // The record answers a sender that cannot be reached now and asks again.
-        self.save_transfer(record);
-        let peers = self.peers.clone();
-        let message = Message::Answer(WireAnswer::Decline { reason: Reason::Declined, text: String::new() });
-        self.spawn(async move {
-            if let Ok(session) = peers.session(&name, Some(identity)).await {
-                let bytes = Envelope { transfer: id, message }.encode();
-                let _ = session.send(bytes.into()).await;
-            }
-            None
-        });
-        Ok(Reply::Done)
-    }
-
-    /// A page of a waiting request's manifest: from the preview as far as it goes, then from the
-    /// sender.
-    pub(crate) fn request_page(&mut self, id: &str, offset: u64, limit: u64, answer: Answer) {
-        let request = error::request_id(id)
-            .and_then(|id| self.requests.get_mut(&id).ok_or_else(error::no_such_request));
-        let request = match request {
-            Ok(request) => request,
-            Err(error) => return drop(answer.send(Err(error))),
-        };
-        let limit = limit.clamp(1, MAX_PAGE);
-        let total = request.record.view.files;
-        let skip = usize::try_from(offset).unwrap_or(usize::MAX);
-        let known = request.record.entries.iter().skip(skip).take(limit as usize);
-        let entries: Vec<_> = known.cloned().collect();
-        let waiters = request.pages.values().map(Vec::len).sum::<usize>();
-        let open = request.session.clone().filter(|session| session.close_reason().is_none());
-        match open {
-            Some(session) if entries.is_empty() && waiters < MAX_PAGE_WAITERS => {
-                request.pages.entry(offset).or_default().push(answer);
-                let limit = u16::try_from(limit).unwrap_or(u16::MAX);
-                let transfer = request.record.id;
-                self.reply(&session, transfer, Message::PageQuery { offset, limit });
-            }
-            // Known, or not to be had now: the sender is away. Only the sender can say what is all.
-            _ => {
-                let page = RequestPage { entries, total, complete: false };
-                let _ = answer.send(Ok(Reply::RequestPage(page)));
-            }
-        }
-    }
-
-    fn on_page(&mut self, session: &Session, id: TransferId, offset: u64, last: bool, entries: &[Preview]) {
-        let Some(request) = self.requests.get_mut(&id) else { return };
-        if request.record.identity != session.identity() {
-            return;
-        }
-        let entries: Vec<EntryView> = entries.iter().map(view::entry).collect();
-        let total = request.record.view.files;
-        for answer in request.pages.remove(&offset).unwrap_or_default() {
-            let page = RequestPage { entries: entries.clone(), total, complete: last };
-            let _ = answer.send(Ok(Reply::RequestPage(page)));
-        }
-    }
-}
-
-fn name_of(request: &Request) -> Result<Name, ControlError> {
-    let bad = |_| ControlError::new(ErrorCode::Internal, "the request's sender has no valid name");
-    request.record.name.parse().map_err(bad)
 }

@@ -3,7 +3,9 @@
 
 use std::path::PathBuf;
 
-use filefleet_ctl::proto::{ControlError, Direction, ErrorCode, Event as Shown, TransferView, WirePath};
+use filefleet_ctl::proto::{
+    ControlError, Direction, ErrorCode, Event as Shown, TransferView, WirePath,
+};
 use filefleet_server::protos::certificate::IdentityKey;
 use filefleet_server::protos::name::Name;
 use tokio::sync::watch;
@@ -38,7 +40,10 @@ impl Transfer {
     pub(super) fn unsaved_record(&self) -> Option<TransferRecord> {
         let running = self.running.as_ref()?;
         let mut record = self.record.clone();
-        if record.view.state == TransferState::Waiting && !record.incoming && record.view.bytes_done == 0 {
+        if record.view.state == TransferState::Waiting
+            && !record.incoming
+            && record.view.bytes_done == 0
+        {
             return Some(record);
         }
         view::update(&mut record.view, &running.progress.borrow());
@@ -108,7 +113,10 @@ impl Daemon {
             return Err(ControlError::new(ErrorCode::BadArgument, "paths must be absolute"));
         }
         if self.transfers.values().filter(|transfer| !transfer.is_final()).count() >= MAX_RUNNING {
-            return Err(ControlError::new(ErrorCode::RateLimited, "too many transfers run already"));
+            return Err(ControlError::new(
+                ErrorCode::RateLimited,
+                "too many transfers run already",
+            ));
         }
         let id = TransferId::random();
         let identity = self.contacts.get(&to).map(|contact| contact.identity);
@@ -166,7 +174,8 @@ impl Daemon {
 
     fn forget_oldest(&mut self) {
         let ended = self.transfers.values().filter(|transfer| transfer.is_final());
-        let mut ended: Vec<_> = ended.map(|transfer| (transfer.record.at, transfer.record.id)).collect();
+        let mut ended: Vec<_> =
+            ended.map(|transfer| (transfer.record.at, transfer.record.id)).collect();
         if ended.len() > MAX_RECENT {
             ended.sort_unstable();
             self.transfers.remove(&ended[0].1);
@@ -182,7 +191,8 @@ impl Daemon {
 
     /// How many transfers are being received.
     pub(super) fn incoming_running(&self) -> usize {
-        let incoming = |transfer: &&Transfer| transfer.record.incoming && transfer.running.is_some();
+        let incoming =
+            |transfer: &&Transfer| transfer.record.incoming && transfer.running.is_some();
         self.transfers.values().filter(incoming).count()
     }
 
@@ -203,7 +213,9 @@ impl Daemon {
     pub(crate) fn transfer_views(&self, all: bool) -> Vec<TransferView> {
         let shown = self.transfers.values().filter(|transfer| all || !transfer.is_final());
         let mut views: Vec<_> = shown.map(|transfer| transfer.record.view.clone()).collect();
-        views.sort_by(|one, other| other.started_at.cmp(&one.started_at).then(one.id.cmp(&other.id)));
+        views.sort_by(|one, other| {
+            other.started_at.cmp(&one.started_at).then(one.id.cmp(&other.id))
+        });
         views
     }
 

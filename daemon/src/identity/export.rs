@@ -24,9 +24,8 @@ pub(super) fn encrypt(key: &SigningKey, passphrase: &str) -> Result<String, Iden
         .map_err(|_| IdentityError::Encrypt)?;
     let document = key.to_pkcs8_der().map_err(|_| IdentityError::Encrypt)?;
     let info = PrivateKeyInfo::try_from(document.as_bytes()).map_err(|_| IdentityError::Encrypt)?;
-    let encrypted = info
-        .encrypt_with_params(parameters, passphrase)
-        .map_err(|_| IdentityError::Encrypt)?;
+    let encrypted =
+        info.encrypt_with_params(parameters, passphrase).map_err(|_| IdentityError::Encrypt)?;
     let pem = encrypted
         .to_pem(EncryptedPrivateKeyInfo::PEM_LABEL, LineEnding::LF)
         .map_err(|_| IdentityError::Encrypt)?;

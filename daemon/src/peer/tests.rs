@@ -5,4 +5,4 @@
 mod direct;
 mod endings;
 mod relayed;
-mod support;
+pub(crate) mod support;

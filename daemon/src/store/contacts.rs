@@ -40,7 +40,11 @@ impl Store {
     }
 
     /// Writes a contact in the place of the one of this name.
-    pub(crate) async fn put_contact(&self, server: &str, contact: Contact) -> Result<(), StoreError> {
+    pub(crate) async fn put_contact(
+        &self,
+        server: &str,
+        contact: Contact,
+    ) -> Result<(), StoreError> {
         let server = server.to_owned();
         self.call(move |connection| {
             connection.execute(
@@ -85,7 +89,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<Contact>> {
         identity: IdentityKey::from_bytes(identity),
         verified: row.get(2)?,
         accept,
-        dest_dir: dest_dir.and_then(|dir| serde_json::from_str::<WirePath>(&dir).ok()).map(|dir| dir.as_path().to_owned()),
+        dest_dir: dest_dir
+            .and_then(|dir| serde_json::from_str::<WirePath>(&dir).ok())
+            .map(|dir| dir.as_path().to_owned()),
         max_bytes: max_size.and_then(|most| u64::try_from(most).ok()),
         warning: row.get(6)?,
     }))

@@ -61,7 +61,10 @@ impl Store {
     }
 
     /// One transfer.
-    pub(crate) async fn transfer(&self, id: TransferId) -> Result<Option<TransferRecord>, StoreError> {
+    pub(crate) async fn transfer(
+        &self,
+        id: TransferId,
+    ) -> Result<Option<TransferRecord>, StoreError> {
         self.call(move |connection| {
             let sql = format!("{SELECT} WHERE id = ?1");
             Ok(connection.query_row(&sql, [id.0], read).optional()?.flatten())
@@ -115,9 +118,11 @@ impl Store {
 
     /// Forgets a request: it was answered or withdrawn.
     pub(crate) async fn remove_request(&self, id: TransferId) -> Result<(), StoreError> {
-        self.call(move |connection| connection.execute("DELETE FROM requests WHERE id = ?1", [id.0]))
-            .await
-            .map(drop)
+        self.call(move |connection| {
+            connection.execute("DELETE FROM requests WHERE id = ?1", [id.0])
+        })
+        .await
+        .map(drop)
     }
 
     /// All waiting requests.

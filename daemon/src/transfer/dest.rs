@@ -69,13 +69,7 @@ impl Destination {
         let partial_name = format!("{PARTIAL_PREFIX}{hex}");
         let partials = Partials::open(&root, partial_name.as_bytes())?;
         let tree = Mutex::new(Tree::new(Arc::clone(&root)));
-        Ok(Self {
-            dest_dir: dest_dir.into(),
-            root,
-            partial_name,
-            partials,
-            tree,
-        })
+        Ok(Self { dest_dir: dest_dir.into(), root, partial_name, partials, tree })
     }
 
     /// How many bytes there is room for, where the system says so.
@@ -112,15 +106,8 @@ impl Destination {
     pub fn commit(&self, batch: &[Commit<'_>]) -> Vec<Result<Committed, DestError>> {
         let files = batch.iter().filter(|commit| commit.is_file()).count();
         let sync_each = files == 1 || !Folder::SYNCS_FILE_SYSTEM;
-        let staged: Vec<_> = batch
-            .iter()
-            .map(|commit| self.stage(commit, sync_each))
-            .collect();
-        let durable = if files == 0 || sync_each {
-            Ok(())
-        } else {
-            self.root.sync_file_system()
-        };
+        let staged: Vec<_> = batch.iter().map(|commit| self.stage(commit, sync_each)).collect();
+        let durable = if files == 0 || sync_each { Ok(()) } else { self.root.sync_file_system() };
         let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
         let placed: Vec<_> = batch
             .iter()
@@ -131,10 +118,7 @@ impl Destination {
             })
             .collect();
         let kept = tree.sync();
-        placed
-            .into_iter()
-            .map(|placed| kept.as_ref().map_err(DestError::of).and(placed))
-            .collect()
+        placed.into_iter().map(|placed| kept.as_ref().map_err(DestError::of).and(placed)).collect()
     }
 
     /// Removes the partial folder; what was committed stays.
@@ -149,10 +133,7 @@ impl Destination {
     /// [`finish`](Self::finish) for a transfer that ended early: also removes top folders that
     /// stayed empty.
     pub fn abandon(&self) -> Result<(), DestError> {
-        self.tree
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove_empty_tops();
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner).remove_empty_tops();
         self.finish()
     }
 
@@ -161,8 +142,7 @@ impl Destination {
         match &entry.kind {
             EntryKind::File { size } => self.partials.stage_file(commit.index, *size, entry, sync),
             EntryKind::Symlink { target } => {
-                self.partials
-                    .stage_symlink(commit.index, target, entry.mtime)
+                self.partials.stage_symlink(commit.index, target, entry.mtime)
             }
             EntryKind::Directory => Ok(()),
         }
@@ -174,9 +154,7 @@ impl Destination {
             EntryKind::Directory => tree.place_folder(entry)?,
             _ => self.partials.place(commit.index, &entry.path, tree)?,
         };
-        Ok(Committed {
-            file_path: self.dest_dir.join(rel_path),
-        })
+        Ok(Committed { file_path: self.dest_dir.join(rel_path) })
     }
 }
 

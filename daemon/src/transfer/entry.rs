@@ -54,11 +54,7 @@ impl Timestamp {
     /// The bound matters: the kernel gives larger values (`UTIME_NOW`) meanings of their own.
     #[must_use]
     pub const fn new(secs: i64, nanos: u32) -> Option<Self> {
-        if nanos < 1_000_000_000 {
-            Some(Self { secs, nanos })
-        } else {
-            None
-        }
+        if nanos < 1_000_000_000 { Some(Self { secs, nanos }) } else { None }
     }
 
     /// Seconds since 1970.

@@ -74,11 +74,7 @@ impl Trail {
     ) -> Result<Arc<Folder>, E> {
         let mut depth = 0;
         for name in names {
-            if self
-                .steps
-                .get(depth)
-                .is_none_or(|(open, _)| **open != *name)
-            {
+            if self.steps.get(depth).is_none_or(|(open, _)| **open != *name) {
                 self.steps.truncate(depth);
                 let parent = self.steps.last().map_or(root, |(_, folder)| folder);
                 let folder = enter(depth, parent, name)?;

@@ -133,14 +133,7 @@ mod tests {
         let mut sizes = vec![0, 1, 63, 64, 65, 1023, 1024, 1025];
         for blocks in [1, 2, 3, 4, 5, 7, 8, 9, 16, 17] {
             let edge = blocks * block;
-            sizes.extend([
-                edge - 1024,
-                edge - 1,
-                edge,
-                edge + 1,
-                edge + 1024,
-                edge + 1025,
-            ]);
+            sizes.extend([edge - 1024, edge - 1, edge, edge + 1, edge + 1024, edge + 1025]);
         }
         let all = content(18 * block);
         for size in sizes {
@@ -166,10 +159,7 @@ mod tests {
         assert_eq!(block_cv(BLOCK + 1, 2, &[0]), None);
         assert_eq!(block_cv(BLOCK + 1, u64::MAX, &[0]), None);
         assert_eq!(block_cv(0, 0, &[0]), None);
-        assert_eq!(
-            block_len(u64::MAX, u64::MAX / BLOCK),
-            Some(BLOCK as usize - 1)
-        );
+        assert_eq!(block_len(u64::MAX, u64::MAX / BLOCK), Some(BLOCK as usize - 1));
         assert_eq!(root(BLOCK + 1, &[[0; 32]]), None);
         assert_eq!(root(0, &[]), None);
         assert_eq!(RootHasher::new().finish(), None);

@@ -161,11 +161,15 @@ impl LinkBytes {
 
     /// The kind that carried most; `None` if nothing was carried.
     pub(crate) fn most(&self) -> Option<LinkKind> {
-        [(LinkKind::Relayed, self.relayed), (LinkKind::Direct, self.direct), (LinkKind::Lan, self.lan)]
-            .into_iter()
-            .filter(|(_, bytes)| *bytes > 0)
-            .max_by_key(|(_, bytes)| *bytes)
-            .map(|(kind, _)| kind)
+        [
+            (LinkKind::Relayed, self.relayed),
+            (LinkKind::Direct, self.direct),
+            (LinkKind::Lan, self.lan),
+        ]
+        .into_iter()
+        .filter(|(_, bytes)| *bytes > 0)
+        .max_by_key(|(_, bytes)| *bytes)
+        .map(|(kind, _)| kind)
     }
 }
 

@@ -18,8 +18,8 @@ pub(crate) use header::{
 };
 pub(crate) use message::TransferId;
 pub(crate) use message::{
-    put_entry, read_entry, Ack, Answer, Envelope, MAX_ACKS, MAX_ENTRIES, MAX_PREVIEW, MAX_PREVIEW_BYTES, Message, Preview,
-    PreviewKind, Totals,
+    Ack, Answer, Envelope, MAX_ACKS, MAX_ENTRIES, MAX_PREVIEW, MAX_PREVIEW_BYTES, Message, Preview,
+    PreviewKind, Totals, put_entry, read_entry,
 };
 pub(crate) use reason::Reason;
 pub(crate) use wire::{Reader, WireError};

@@ -67,7 +67,8 @@ mod tests {
     #[test]
     fn a_scattered_set_is_bounded() {
         let mut set = RangeSet::default();
-        let scattered = (0..200_000_u64).map(|n| set.insert(2 * n)).filter(|i| *i == Inserted::Scattered);
+        let scattered =
+            (0..200_000_u64).map(|n| set.insert(2 * n)).filter(|i| *i == Inserted::Scattered);
         assert_eq!(scattered.count(), 200_000 - MAX_RANGES);
     }
 }

@@ -16,11 +16,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use self::writer::{Job, Written};
-use super::{Inbound, Stop};
 use super::dest::Destination;
 use super::outgoing::{Outgoing, closed, flush_one};
 use super::progress::{Cause, Fault, Progress, RateMeter, State};
 use super::proto::{Ack, Answer, Message, Reason, Totals, TransferId};
+use super::{Inbound, Stop};
 use crate::peer::{CloseReason, Session, SessionGuard};
 
 /// How long a transfer waits for a sender that went away. Longer than the sender looks for us.
@@ -183,9 +183,7 @@ impl Receiver {
                 self.waiting_jobs.push_back(Job::End { file, revision, root });
             }
             Message::FileFailed { file, reason, text } => {
-                self.waiting_jobs.push_back(Job::GiveUp { file });
-                self.progress
-                    .send_modify(|progress| progress.file_failed(format!("file {file}"), reason, text));
+                self.waiting_jobs.push_back(Job::GiveUp { file, reason, text });
             }
             Message::Finish { entries } => self.waiting_jobs.push_back(Job::Finish { entries }),
             Message::Cancel { reason, text } => return Err(Fault::from_peer(reason, text)),
@@ -222,6 +220,9 @@ impl Receiver {
                 self.progress.send_modify(|p| p.file_failed(path, reason, text.clone()));
                 self.outgoing.push(Message::FileFailed { file, reason, text });
             }
+            Written::GivenUp { path, reason, text } => {
+                self.progress.send_modify(|progress| progress.file_failed(path, reason, text));
+            }
             Written::Complete { files, bytes } => {
                 self.outgoing.push(Message::Complete { files, bytes });
                 self.show();
@@ -240,8 +241,11 @@ impl Receiver {
     fn lost(&mut self, reason: &CloseReason) -> Result<(), Fault> {
         self.session = None;
         self.guard = None;
-        if matches!(reason, CloseReason::GoingAway) {
-            return Err(Fault::from_peer(Reason::GoingAway, ""));
+        match reason {
+            CloseReason::GoingAway => return Err(Fault::from_peer(Reason::GoingAway, "")),
+            // It would break it again.
+            CloseReason::Protocol => return Err(Fault::reason(Reason::Protocol, "")),
+            _ => {}
         }
         self.lost_at = Some(Instant::now());
         self.progress.send_modify(|progress| {

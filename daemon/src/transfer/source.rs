@@ -85,21 +85,15 @@ impl Source {
         if paths.is_empty() {
             return Err(SourceError::Nothing);
         }
-        let roots: Arc<[Root]> = paths
-            .iter()
-            .map(|path| Root::new(path))
-            .collect::<Result<_, _>>()?;
+        let roots: Arc<[Root]> =
+            paths.iter().map(|path| Root::new(path)).collect::<Result<_, _>>()?;
         let mut by_name = HashMap::new();
         for (index, root) in roots.iter().enumerate() {
             if by_name.insert(root.top.clone(), index).is_some() {
                 return Err(SourceError::SameName(root.name.clone()));
             }
         }
-        Ok(Self {
-            roots,
-            by_name,
-            nearby: Mutex::default(),
-        })
+        Ok(Self { roots, by_name, nearby: Mutex::default() })
     }
 
     /// The entries, read as they are asked for: folders before what is in them.
@@ -118,8 +112,7 @@ impl Source {
     /// Where the entry `path` lies on this machine, for messages.
     #[must_use]
     pub fn locate(&self, path: &RelPath) -> PathBuf {
-        self.root_of(path)
-            .map_or_else(PathBuf::new, |(_, root)| root.locate(path))
+        self.root_of(path).map_or_else(PathBuf::new, |(_, root)| root.locate(path))
     }
 
     fn root_of(&self, path: &RelPath) -> Option<(usize, &Root)> {
@@ -142,11 +135,9 @@ impl Source {
             }
         };
         let depth = path.components().count() - 1;
-        nearby
-            .trail
-            .descend(&base, path.components().take(depth), |_, parent, name| {
-                parent.open_folder(name)
-            })
+        nearby.trail.descend(&base, path.components().take(depth), |_, parent, name| {
+            parent.open_folder(name)
+        })
     }
 }
 
@@ -165,11 +156,7 @@ impl Root {
         };
         let top = RelPath::new([name_bytes(name)])
             .map_err(|error| SourceError::BadName(path.to_path_buf(), error))?;
-        Ok(Self {
-            top,
-            name: name.to_os_string(),
-            parent: parent.to_path_buf(),
-        })
+        Ok(Self { top, name: name.to_os_string(), parent: parent.to_path_buf() })
     }
 
     /// Where the entry `path` below this lies.

@@ -24,37 +24,19 @@ pub(super) fn path(path: &str) -> RelPath {
 }
 
 pub(super) fn entry(at: &str, kind: EntryKind) -> Entry {
-    Entry {
-        path: path(at),
-        kind,
-        mode: 0o640,
-        mtime: MTIME,
-    }
+    Entry { path: path(at), kind, mode: 0o640, mtime: MTIME }
 }
 
 pub(super) fn file(at: &str, content: &[u8]) -> Entry {
-    entry(
-        at,
-        EntryKind::File {
-            size: content.len() as u64,
-        },
-    )
+    entry(at, EntryKind::File { size: content.len() as u64 })
 }
 
 pub(super) fn folder(at: &str) -> Entry {
-    Entry {
-        mode: 0o750,
-        ..entry(at, EntryKind::Directory)
-    }
+    Entry { mode: 0o750, ..entry(at, EntryKind::Directory) }
 }
 
 pub(super) fn symlink(at: &str, target: &str) -> Entry {
-    entry(
-        at,
-        EntryKind::Symlink {
-            target: target.into(),
-        },
-    )
+    entry(at, EntryKind::Symlink { target: target.into() })
 }
 
 /// Writes and commits one file, by itself.
@@ -96,10 +78,7 @@ pub(super) fn snapshot(dir: &Path) -> BTreeMap<PathBuf, String> {
                 format!("file {:o} {content}", meta.permissions().mode())
             };
             let time = format!("{}.{:09}", meta.mtime(), meta.mtime_nsec());
-            found.insert(
-                at.strip_prefix(dir).unwrap().to_path_buf(),
-                format!("{what} {time}"),
-            );
+            found.insert(at.strip_prefix(dir).unwrap().to_path_buf(), format!("{what} {time}"));
         }
     }
     found
@@ -108,18 +87,15 @@ pub(super) fn snapshot(dir: &Path) -> BTreeMap<PathBuf, String> {
 /// The names in `dir`, sorted.
 pub(super) fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
 
 /// A folder in memory if the machine has one, for tests that do more than a disk takes quickly.
 pub(super) fn fast_dir() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm")
-        .or_else(|_| tempfile::tempdir())
-        .unwrap()
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 /// A small tmpfs, gone when dropped.

@@ -72,7 +72,7 @@ fn settings_are_kept() {
 #[test]
 fn a_second_daemon_of_one_home_says_who_runs_already() {
     let user = User::started();
-    let second = Program::start(&mut user.command("filefleetd")).end().failed(1);
+    let second = Program::start(&user.command("filefleetd")).end().failed(1);
     second.told(&format!("runs already (process {})", user.pid()));
     assert_eq!(user.status()["pid"], user.pid());
 }

@@ -12,7 +12,10 @@ use ed25519_dalek::SigningKey;
 use filefleet_server::{
     client::{self, Client},
     config::{Limits, Settings},
-    protos::certificate::{DeviceCertificate, DeviceKey, IdentityKey},
+    protos::{
+        address::ServerAddress,
+        certificate::{DeviceCertificate, DeviceKey, IdentityKey},
+    },
     server::Server,
 };
 use tokio::{
@@ -27,20 +30,20 @@ use super::super::{
 use crate::transport::Congestion;
 
 /// Longer than anything takes here unless it hangs.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
     timeout(PATIENCE, future).await.expect("something hangs")
 }
 
-pub(super) struct TestServer {
+pub(crate) struct TestServer {
     settings: Settings,
     server: Option<Server>,
     _data: tempfile::TempDir,
 }
 
 impl TestServer {
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let data = tempfile::tempdir().unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let mut settings = Settings {
@@ -58,16 +61,17 @@ impl TestServer {
         Self { settings, server: Some(server), _data: data }
     }
 
-    fn server(&self) -> &Server {
-        self.server.as_ref().unwrap()
+    /// How clients name it, with its pin.
+    pub(crate) fn address(&self) -> &ServerAddress {
+        self.server.as_ref().unwrap().address()
     }
 
     /// Ends without a goodbye.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.server = None;
     }
 
-    pub(super) async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.kill();
         // The tasks that hold the ports end when they are next polled.
         let start = async {
@@ -84,7 +88,7 @@ impl TestServer {
 
 /// Answers as the tests say, by name; everybody else is admitted.
 #[derive(Default)]
-pub(super) struct TestGate(pub(super) Mutex<HashMap<String, Admission>>);
+pub(crate) struct TestGate(pub(crate) Mutex<HashMap<String, Admission>>);
 
 impl Gate for TestGate {
     fn admit(&self, name: &super::super::Name, _identity: &IdentityKey) -> Admission {
@@ -94,46 +98,63 @@ impl Gate for TestGate {
 }
 
 /// One user with a daemon's peers and a registration.
-pub(super) struct User {
-    pub(super) peers: Peers,
-    pub(super) identity: IdentityKey,
-    pub(super) device: DeviceKey,
-    pub(super) gate: Arc<TestGate>,
-    /// Registered as long as it is held.
-    _client: Client,
-    pub(super) events: mpsc::Receiver<PeerEvent>,
+pub(crate) struct User {
+    pub(crate) peers: Peers,
+    pub(crate) identity: IdentityKey,
+    pub(crate) device: DeviceKey,
+    pub(crate) gate: Arc<TestGate>,
+    pub(crate) client: Client,
+    pub(crate) events: mpsc::Receiver<PeerEvent>,
     _tasks: JoinSet<()>,
 }
 
 /// A session as its user got it.
 #[derive(Debug)]
-pub(super) struct Got {
-    pub(super) session: Session,
-    pub(super) messages: mpsc::Receiver<Bytes>,
-    pub(super) streams: mpsc::Receiver<IncomingStream>,
+pub(crate) struct Got {
+    pub(crate) session: Session,
+    pub(crate) messages: mpsc::Receiver<Bytes>,
+    pub(crate) streams: mpsc::Receiver<IncomingStream>,
+}
+
+/// The device key and certificate of a test's user.
+pub(crate) fn keys(name: &str, seed: u8) -> (SigningKey, DeviceCertificate) {
+    let device_key = SigningKey::from_bytes(&[seed; 32]);
+    let identity_key = SigningKey::from_bytes(&[seed ^ 0xff; 32]);
+    let device = DeviceKey::from_bytes(device_key.verifying_key().to_bytes());
+    let certificate = DeviceCertificate::issue(&identity_key, device, name, 0, 1);
+    (device_key, certificate)
 }
 
 impl User {
     /// `seed` makes the keys; the identity's is another one than the device's.
-    pub(super) async fn start(name: &str, seed: u8, server: &TestServer) -> Self {
-        let device_key = SigningKey::from_bytes(&[seed; 32]);
-        let identity_key = SigningKey::from_bytes(&[seed ^ 0xff; 32]);
-        let device = DeviceKey::from_bytes(device_key.verifying_key().to_bytes());
-        let certificate = DeviceCertificate::issue(&identity_key, device, name, 0, 1);
+    pub(crate) async fn start(name: &str, seed: u8, server: &TestServer) -> Self {
+        let (device_key, certificate) = keys(name, seed);
+        Self::start_showing(name, device_key, certificate.clone(), certificate, server).await
+    }
+
+    /// Registers with one certificate and shows peers another.
+    pub(crate) async fn start_showing(
+        name: &str,
+        device_key: SigningKey,
+        registered: DeviceCertificate,
+        shown: DeviceCertificate,
+        server: &TestServer,
+    ) -> Self {
         let gate = Arc::new(TestGate::default());
         let (events_in, events) = mpsc::channel(16);
         let config = PeersConfig {
             device_key: device_key.clone(),
-            certificate: certificate.clone(),
+            certificate: shown,
             listen: "[::]:0".parse().unwrap(),
             congestion: Congestion::default(),
         };
         let peers = Peers::start(config, gate.clone(), events_in).unwrap();
         let (client_events_in, client_events) = mpsc::channel(16);
+        let (identity, device) = (registered.identity(), registered.device());
         let config = client::Config {
-            server: server.server().address().clone(),
+            server: server.address().clone(),
             name: name.parse().unwrap(),
-            certificate: certificate.clone(),
+            certificate: registered,
             device_key,
         };
         let client = Client::spawn(peers.endpoint(), config, client_events_in);
@@ -141,16 +162,15 @@ impl User {
         let mut tasks = JoinSet::new();
         tasks.spawn(forward(client_events, peers.clone()));
         soon(client.state().wait_for(|state| state.registered)).await.unwrap();
-        let identity = certificate.identity();
-        Self { peers, identity, device, gate, _client: client, events, _tasks: tasks }
+        Self { peers, identity, device, gate, client, events, _tasks: tasks }
     }
 
-    pub(super) async fn call(&self, name: &str) -> Session {
+    pub(crate) async fn call(&self, name: &str) -> Session {
         soon(self.peers.session(&name.parse().unwrap(), None)).await.unwrap()
     }
 
     /// The next session; refusals that come first are not looked at.
-    pub(super) async fn got(&mut self) -> Got {
+    pub(crate) async fn got(&mut self) -> Got {
         loop {
             if let PeerEvent::Session { session, messages, streams } = self.event().await {
                 return Got { session, messages, streams };
@@ -158,7 +178,7 @@ impl User {
         }
     }
 
-    pub(super) async fn event(&mut self) -> PeerEvent {
+    pub(crate) async fn event(&mut self) -> PeerEvent {
         soon(self.events.recv()).await.unwrap()
     }
 }
@@ -174,17 +194,17 @@ async fn forward(mut events: mpsc::Receiver<client::Event>, peers: Peers) {
 }
 
 impl Got {
-    pub(super) async fn hear(&mut self) -> Bytes {
+    pub(crate) async fn hear(&mut self) -> Bytes {
         soon(self.messages.recv()).await.unwrap()
     }
 
     /// Waits until the links are as wanted.
-    pub(super) async fn links(&self, wanted: impl FnMut(&[LinkView]) -> bool) -> Vec<LinkView> {
+    pub(crate) async fn links(&self, wanted: impl FnMut(&[LinkView]) -> bool) -> Vec<LinkView> {
         links(&self.session, wanted).await
     }
 }
 
-pub(super) async fn links(
+pub(crate) async fn links(
     session: &Session,
     mut wanted: impl FnMut(&[LinkView]) -> bool,
 ) -> Vec<LinkView> {
@@ -192,6 +212,6 @@ pub(super) async fn links(
     soon(links.wait_for(|links| wanted(links))).await.unwrap().clone()
 }
 
-pub(super) fn kinds(links: &[LinkView]) -> Vec<LinkKind> {
+pub(crate) fn kinds(links: &[LinkView]) -> Vec<LinkKind> {
     links.iter().map(|link| link.kind).collect()
 }

@@ -86,9 +86,8 @@ impl From<io::Error> for DestError {
 impl DestError {
     /// One failure that many entries share.
     pub(super) fn of(error: &io::Error) -> Self {
-        let copy = error
-            .raw_os_error()
-            .map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
+        let copy =
+            error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error);
         Self::from(copy)
     }
 }

@@ -14,11 +14,7 @@ pub(super) fn numbered(name: &[u8], number: u32, is_folder: bool) -> Cow<'_, [u8
     if number <= 1 {
         return Cow::Borrowed(name);
     }
-    let split = if is_folder {
-        name.len()
-    } else {
-        extension_start(name)
-    };
+    let split = if is_folder { name.len() } else { extension_start(name) };
     let (stem, extension) = name.split_at(split);
     let suffix = format!(" ({number})");
     let room = MAX_COMPONENT - extension.len() - suffix.len();
@@ -53,9 +49,7 @@ fn shorten(stem: &[u8], room: usize) -> &[u8] {
         return stem;
     }
     let is_continuation = |byte: u8| byte & 0b1100_0000 == 0b1000_0000;
-    let at_edge = (room.saturating_sub(3)..=room)
-        .rev()
-        .find(|&end| !is_continuation(stem[end]));
+    let at_edge = (room.saturating_sub(3)..=room).rev().find(|&end| !is_continuation(stem[end]));
     &stem[..at_edge.unwrap_or(room)]
 }
 

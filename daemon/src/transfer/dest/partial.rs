@@ -44,11 +44,7 @@ struct Ready {
 
 impl Ready {
     fn of(size: u64, entry: &Entry) -> Self {
-        Self {
-            size,
-            mode: entry.mode,
-            mtime: entry.mtime,
-        }
+        Self { size, mode: entry.mode, mtime: entry.mtime }
     }
 }
 
@@ -67,9 +63,7 @@ struct Content {
 impl PartialFile {
     /// Writes `bytes` at `offset`; [`DestError::WrongLength`] if they reach beyond the size.
     pub fn write_block(&self, offset: u64, bytes: &[u8]) -> Result<(), DestError> {
-        let end = u64::try_from(bytes.len())
-            .ok()
-            .and_then(|len| offset.checked_add(len));
+        let end = u64::try_from(bytes.len()).ok().and_then(|len| offset.checked_add(len));
         if end.is_none_or(|end| end > self.0.size) {
             return Err(DestError::WrongLength);
         }
@@ -94,11 +88,7 @@ impl PartialFile {
 
 impl Content {
     fn new(file: File, size: u64) -> Self {
-        Self {
-            file,
-            size,
-            sealed: RwLock::new(false),
-        }
+        Self { file, size, sealed: RwLock::new(false) }
     }
 
     fn seal(&self) {
@@ -125,10 +115,7 @@ impl Partials {
         match folder.lock() {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(DestError::InUse),
             Err(error) => Err(error.into()),
-            Ok(()) => Ok(Self {
-                folder,
-                known: Mutex::default(),
-            }),
+            Ok(()) => Ok(Self { folder, known: Mutex::default() }),
         }
     }
 
@@ -139,11 +126,7 @@ impl Partials {
             && let Some(content) = content.upgrade()
         {
             let same = content.size == size;
-            return if same {
-                Ok(PartialFile(content))
-            } else {
-                Err(DestError::WrongLength)
-            };
+            return if same { Ok(PartialFile(content)) } else { Err(DestError::WrongLength) };
         }
         let file = self.create_or_reopen(&part_name(index))?;
         if i64::try_from(size).is_err() {
@@ -200,10 +183,7 @@ impl Partials {
         };
         folder::set_metadata(&file, entry.mode, entry.mtime)?;
         let ready = Known::Ready(Ready::of(size, entry));
-        self.known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(index, ready);
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(index, ready);
         Ok(())
     }
 
@@ -227,11 +207,7 @@ impl Partials {
         entry: &Entry,
         sync: bool,
     ) -> Result<(), DestError> {
-        let known = self
-            .known
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&index);
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&index);
         let open = match known {
             Some(Known::Ready(ready)) if !sync && ready == Ready::of(size, entry) => return Ok(()),
             Some(Known::Open(content)) => content.upgrade(),

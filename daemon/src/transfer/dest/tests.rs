@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod faults;
 mod hostile;
@@ -33,26 +33,14 @@ fn a_batch_of_small_and_large_files_gets_its_names() {
     partial.write_block(1000, &[7; 2000]).unwrap();
     partial.write_block(0, &[7; 1000]).unwrap();
     let entries = [&small, &unannounced, &large, &empty];
-    let batch: Vec<_> = (0..)
-        .zip(entries)
-        .map(|(index, entry)| Commit { index, entry })
-        .collect();
+    let batch: Vec<_> = (0..).zip(entries).map(|(index, entry)| Commit { index, entry }).collect();
     for (committed, entry) in dest.commit(&batch).into_iter().zip(entries) {
-        assert_eq!(
-            committed.unwrap().file_path,
-            dir.path().join(entry.path.to_string())
-        );
+        assert_eq!(committed.unwrap().file_path, dir.path().join(entry.path.to_string()));
     }
     dest.finish().unwrap();
     assert_eq!(names(dir.path()), ["tree"]);
-    assert_eq!(
-        fs::read(dir.path().join("tree/a/small.txt")).unwrap(),
-        b"small"
-    );
-    assert_eq!(
-        fs::read(dir.path().join("tree/b")).unwrap(),
-        b"came before its entry"
-    );
+    assert_eq!(fs::read(dir.path().join("tree/a/small.txt")).unwrap(), b"small");
+    assert_eq!(fs::read(dir.path().join("tree/b")).unwrap(), b"came before its entry");
     assert_eq!(fs::read(dir.path().join("tree/large")).unwrap(), [7; 3000]);
     assert_eq!(fs::read(dir.path().join("tree/empty")).unwrap(), b"");
 }
@@ -61,19 +49,9 @@ fn a_batch_of_small_and_large_files_gets_its_names() {
 fn nothing_has_a_real_name_before_the_commit_and_content_survives_for_the_next_run() {
     let (dir, dest) = fixture();
     let content = [3; 5000];
-    dest.open_partial(0, 5000)
-        .unwrap()
-        .write_block(0, &content[..4000])
-        .unwrap();
+    dest.open_partial(0, 5000).unwrap().write_block(0, &content[..4000]).unwrap();
     drop(dest);
-    assert_eq!(
-        names(dir.path()),
-        [partial_dir(dir.path())
-            .file_name()
-            .unwrap()
-            .to_str()
-            .unwrap()]
-    );
+    assert_eq!(names(dir.path()), [partial_dir(dir.path()).file_name().unwrap().to_str().unwrap()]);
 
     let dest = Destination::create(dir.path(), [1; 16]).unwrap();
     let partial = dest.open_partial(0, 5000).unwrap();
@@ -90,18 +68,12 @@ fn nothing_has_a_real_name_before_the_commit_and_content_survives_for_the_next_r
 #[test]
 fn a_file_whose_commit_was_cut_short_can_be_continued() {
     let (dir, dest) = fixture();
-    let locked = Entry {
-        mode: 0o444,
-        ..file("x", b"0123")
-    };
+    let locked = Entry { mode: 0o444, ..file("x", b"0123") };
     dest.write_small(0, b"0123", Some(&locked)).unwrap();
     drop(dest);
     crate::transfer::testing::obey_permissions();
     let dest = Destination::create(dir.path(), [1; 16]).unwrap();
-    dest.open_partial(0, 4)
-        .unwrap()
-        .write_block(1, b"xy")
-        .unwrap();
+    dest.open_partial(0, 4).unwrap().write_block(1, b"xy").unwrap();
     commit(&dest, 0, &locked).unwrap();
     assert_eq!(fs::read(dir.path().join("x")).unwrap(), b"0xy3");
 }
@@ -116,9 +88,7 @@ fn blocks_are_written_from_several_threads() {
             let (partial, content) = (partial.clone(), &content);
             scope.spawn(move || {
                 for start in (part * 1000..content.len()).step_by(4000) {
-                    partial
-                        .write_block(start as u64, &content[start..start + 1000])
-                        .unwrap();
+                    partial.write_block(start as u64, &content[start..start + 1000]).unwrap();
                 }
             });
         }
@@ -127,48 +97,36 @@ fn blocks_are_written_from_several_threads() {
     assert_eq!(fs::read(dir.path().join("x")).unwrap(), content);
 }
 
-#[test]
-fn two_transfers_into_one_folder_do_not_disturb_each_other() {
-    let dir = fast_dir();
-    let receive = |id: u8| {
-        let dest = Destination::create(dir.path(), [id; 16]).unwrap();
-        for index in 0..200 {
-            let content = [id; 64];
-            deliver(
-                &dest,
-                index,
-                &file(&format!("tree/{index}"), &content),
-                &content,
-            )
-            .unwrap();
-            deliver(
-                &dest,
-                1000 + index,
-                &file(&format!("{index}"), &content),
-                &content,
-            )
-            .unwrap();
+/// Receives files that hold nothing but `id`, in a tree and beside it.
+fn receive_many(dir: &Path, id: u8) {
+    let dest = Destination::create(dir, [id; 16]).unwrap();
+    for index in 0..200 {
+        for name in [format!("tree/{index}"), format!("{index}")] {
+            deliver(&dest, index, &file(&name, &[id; 64]), &[id; 64]).unwrap();
         }
-        dest.finish().unwrap();
-    };
+    }
+    dest.finish().unwrap();
+}
+
+#[test]
+fn transfers_into_one_folder_do_not_disturb_each_other() {
+    let dir = fast_dir();
     std::thread::scope(|scope| {
         for id in 1..=3 {
-            scope.spawn(move || receive(id));
+            let dir = dir.path();
+            scope.spawn(move || receive_many(dir, id));
         }
     });
-    let mut owners: Vec<u8> = ["tree", "tree (2)", "tree (3)"]
-        .map(|tree| {
-            let contents: Vec<_> = (0..200)
-                .map(|index| fs::read(dir.path().join(tree).join(index.to_string())).unwrap())
-                .collect();
-            assert!(
-                contents
-                    .iter()
-                    .all(|content| *content == contents[0] && content.len() == 64)
-            );
-            contents[0][0]
-        })
-        .into();
+    let mut owners = Vec::new();
+    for tree in ["tree", "tree (2)", "tree (3)"] {
+        let tree = dir.path().join(tree);
+        assert_eq!(names(&tree).len(), 200);
+        let contents = names(&tree).into_iter().map(|name| fs::read(tree.join(name)).unwrap());
+        let mut contents: Vec<_> = contents.collect();
+        contents.dedup();
+        assert_eq!(contents, [vec![contents[0][0]; 64]]);
+        owners.push(contents[0][0]);
+    }
     owners.sort_unstable();
     assert_eq!(owners, [1, 2, 3]);
     assert_eq!(names(dir.path()).len(), 3 + 3 * 200);
@@ -188,10 +146,7 @@ fn an_abandoned_transfer_leaves_what_was_committed_and_nothing_else() {
     let (dir, dest) = fixture();
     deliver(&dest, 0, &file("tree/kept", b"x"), b"x").unwrap();
     commit(&dest, 1, &crate::transfer::testing::folder("empty")).unwrap();
-    dest.open_partial(2, 1 << 40)
-        .unwrap()
-        .write_block(0, b"half")
-        .unwrap();
+    dest.open_partial(2, 1 << 40).unwrap().write_block(0, b"half").unwrap();
     dest.write_small(3, b"whole, not committed", None).unwrap();
     dest.abandon().unwrap();
     assert_eq!(
@@ -207,22 +162,13 @@ fn content_reaches_neither_beyond_its_file_nor_into_a_committed_one() {
     let partial = dest.open_partial(0, 10).unwrap();
     for (offset, length) in [(0, 11), (10, 1), (u64::MAX, 1), (u64::MAX - 3, 8)] {
         let written = partial.write_block(offset, &vec![0; length]);
-        assert!(
-            matches!(written, Err(DestError::WrongLength)),
-            "{offset} {length}"
-        );
+        assert!(matches!(written, Err(DestError::WrongLength)), "{offset} {length}");
     }
     partial.write_block(0, b"0123456789").unwrap();
     commit(&dest, 0, &file("x", b"0123456789")).unwrap();
-    assert!(matches!(
-        partial.write_block(0, b"late"),
-        Err(DestError::Sealed)
-    ));
+    assert!(matches!(partial.write_block(0, b"late"), Err(DestError::Sealed)));
     dest.write_small(0, b"late", None).unwrap();
-    dest.open_partial(0, 4)
-        .unwrap()
-        .write_block(0, b"late")
-        .unwrap();
+    dest.open_partial(0, 4).unwrap().write_block(0, b"late").unwrap();
     dest.finish().unwrap();
     assert_eq!(fs::read(dir.path().join("x")).unwrap(), b"0123456789");
 }
@@ -231,33 +177,15 @@ fn content_reaches_neither_beyond_its_file_nor_into_a_committed_one() {
 fn lengths_that_lie_are_refused() {
     let (dir, dest) = fixture();
     let entry = file("x", b"four");
-    assert!(matches!(
-        dest.write_small(0, b"five!", Some(&entry)),
-        Err(DestError::WrongLength)
-    ));
+    assert!(matches!(dest.write_small(0, b"five!", Some(&entry)), Err(DestError::WrongLength)));
     dest.write_small(1, b"five!", None).unwrap();
-    assert!(matches!(
-        commit(&dest, 1, &entry),
-        Err(DestError::WrongLength)
-    ));
+    assert!(matches!(commit(&dest, 1, &entry), Err(DestError::WrongLength)));
     dest.open_partial(2, 100).unwrap();
-    assert!(matches!(
-        commit(&dest, 2, &entry),
-        Err(DestError::WrongLength)
-    ));
-    assert!(matches!(
-        commit(&dest, 3, &entry),
-        Err(DestError::NotReceived)
-    ));
+    assert!(matches!(commit(&dest, 2, &entry), Err(DestError::WrongLength)));
+    assert!(matches!(commit(&dest, 3, &entry), Err(DestError::NotReceived)));
     let _open = dest.open_partial(4, 100).unwrap();
-    assert!(matches!(
-        dest.open_partial(4, 101),
-        Err(DestError::WrongLength)
-    ));
-    assert!(matches!(
-        dest.open_partial(5, u64::MAX),
-        Err(DestError::TooLarge)
-    ));
+    assert!(matches!(dest.open_partial(4, 101), Err(DestError::WrongLength)));
+    assert!(matches!(dest.open_partial(5, u64::MAX), Err(DestError::TooLarge)));
     let folder_with_content = crate::transfer::testing::folder("f");
     let written = dest.write_small(6, b"x", Some(&folder_with_content));
     assert!(matches!(written, Err(DestError::WrongLength)));

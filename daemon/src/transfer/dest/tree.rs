@@ -85,22 +85,12 @@ impl Tree {
         let depth = path.components().count() - 1;
         let parent = self.descend(path, depth)?;
         let first = self.last_numbers.get(path).copied().unwrap_or(1);
-        for number in first..=MAX_NUMBER {
-            let name = numbered(path.name(), number, false);
-            match partials.rename_new(part, &parent, &name) {
-                Ok(()) => {
-                    self.remember_number(path, number);
-                    self.touched.add(&parent)?;
-                    return Ok(self.tops.final_path(path, depth).join(to_path(&name)));
-                }
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) if error.kind() == ErrorKind::InvalidInput => {
-                    return Err(DestError::NameRefused);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(DestError::NamesExhausted(path.clone()))
+        let (number, name) = take_free_name(path, path.name(), first, false, |name| {
+            partials.rename_new(part, &parent, name)
+        })?;
+        self.remember_number(path, number);
+        self.touched.add(&parent)?;
+        Ok(self.tops.final_path(path, depth).join(to_path(&name)))
     }
 
     /// Makes the folder `entry` unless this transfer has it, and gives it its metadata.
@@ -115,27 +105,17 @@ impl Tree {
 
     /// The open folder that the first `depth` names of `path` lead to, made where it is missing.
     fn descend(&mut self, path: &RelPath, depth: usize) -> Result<Arc<Folder>, DestError> {
-        let Self {
-            root,
-            trail,
-            tops,
-            touched,
-            ..
-        } = self;
-        trail.descend(
-            root,
-            path.components().take(depth),
-            |depth, parent, name| {
-                let entered = match depth {
-                    0 => tops.enter(parent, name, touched),
-                    _ => open_or_make(parent, name, touched),
-                };
-                entered.map_err(|error| match error {
-                    DestError::NotAFolder => DestError::Obstructed(path.clone()),
-                    other => other,
-                })
-            },
-        )
+        let Self { root, trail, tops, touched, .. } = self;
+        trail.descend(root, path.components().take(depth), |depth, parent, name| {
+            let entered = match depth {
+                0 => tops.enter(parent, path, touched),
+                _ => open_or_make(parent, name, touched),
+            };
+            entered.map_err(|error| match error {
+                DestError::NotAFolder => DestError::Obstructed(path.clone()),
+                other => other,
+            })
+        })
     }
 
     fn remember_number(&mut self, path: &RelPath, number: u32) {
@@ -156,11 +136,7 @@ impl Tree {
     pub(super) fn remove_empty_tops(&mut self) {
         self.trail.clear();
         for top in self.tops.0.values() {
-            if self
-                .root
-                .stat(&top.name)
-                .is_ok_and(|stat| stat.id == top.id)
-            {
+            if self.root.stat(&top.name).is_ok_and(|stat| stat.id == top.id) {
                 // It stays if it is not empty or may not be removed: nothing is lost either way.
                 let _ = self.root.remove_folder(&top.name);
             }
@@ -169,58 +145,34 @@ impl Tree {
 }
 
 impl Tops {
-    /// The top folder that the sender calls `name`: made under a free name the first time.
+    /// The top folder of `path`: made under a free name the first time.
     fn enter(
         &mut self,
         root: &Arc<Folder>,
-        name: &[u8],
+        path: &RelPath,
         touched: &mut Touched,
     ) -> Result<Folder, DestError> {
-        if let Some(top) = self.0.get(name) {
+        if let Some(top) = self.0.get(path.top()) {
             let folder = root.open_folder(&top.name)?;
-            return if folder.stat_self()?.id == top.id {
-                Ok(folder)
-            } else {
-                Err(DestError::NotAFolder)
-            };
+            let is_same = folder.stat_self()?.id == top.id;
+            return if is_same { Ok(folder) } else { Err(DestError::NotAFolder) };
         }
         if self.0.len() >= MAX_TOPS {
             return Err(DestError::TooManyFolders);
         }
-        for number in 1..=MAX_NUMBER {
-            let free = numbered(name, number, true);
-            match root.make_folder(&free) {
-                Ok(()) => {
-                    touched.add(root)?;
-                    let folder = root.open_folder(&free)?;
-                    let id = folder.stat_self()?.id;
-                    self.0.insert(
-                        name.into(),
-                        Top {
-                            name: free.into_owned(),
-                            id,
-                        },
-                    );
-                    return Ok(folder);
-                }
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) if error.kind() == ErrorKind::InvalidInput => {
-                    return Err(DestError::NameRefused);
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(RelPath::new([name]).map_or_else(DestError::from, DestError::NamesExhausted))
+        let made = take_free_name(path, path.top(), 1, true, |name| root.make_folder(name));
+        let (_, name) = made?;
+        touched.add(root)?;
+        let folder = root.open_folder(&name)?;
+        let id = folder.stat_self()?.id;
+        self.0.insert(path.top().into(), Top { name, id });
+        Ok(folder)
     }
 
     /// The first `depth` names of `path`, the top folder as it is called here.
     fn final_path(&self, path: &RelPath, depth: usize) -> PathBuf {
         let top = self.0.get(path.top()).map_or(path.top(), |top| &top.name);
-        std::iter::once(top)
-            .chain(path.components().skip(1))
-            .take(depth)
-            .map(to_path)
-            .collect()
+        std::iter::once(top).chain(path.components().skip(1)).take(depth).map(to_path).collect()
     }
 }
 
@@ -248,6 +200,28 @@ impl Touched {
         }
         folders.iter().try_for_each(|folder| folder.sync())
     }
+}
+
+/// The first of `name`, `name (2)` … that `take` can have, with its number.
+fn take_free_name(
+    path: &RelPath,
+    name: &[u8],
+    first: u32,
+    is_folder: bool,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<(u32, Vec<u8>), DestError> {
+    for number in first..=MAX_NUMBER {
+        let free = numbered(name, number, is_folder);
+        match take(&free) {
+            Ok(()) => return Ok((number, free.into_owned())),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                return Err(DestError::NameRefused);
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(DestError::NamesExhausted(path.clone()))
 }
 
 /// The folder `name` in `parent`, made for its owner only if nothing stands there.

@@ -161,11 +161,7 @@ fn check_name(name: &[u8]) -> Result<(), PathError> {
     if name.contains(&0) {
         return Err(PathError::Separator);
     }
-    if cfg!(windows) {
-        check_windows_name(name)
-    } else {
-        Ok(())
-    }
+    if cfg!(windows) { check_windows_name(name) } else { Ok(()) }
 }
 
 /// Compared without case, for some file systems do.
@@ -193,9 +189,7 @@ fn is_windows_device(stem: &str) -> bool {
     const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
     const PORT_NUMBERS: &str = "0123456789¹²³";
     let stem = stem.to_ascii_uppercase();
-    let port = stem
-        .strip_prefix("COM")
-        .or_else(|| stem.strip_prefix("LPT"));
+    let port = stem.strip_prefix("COM").or_else(|| stem.strip_prefix("LPT"));
     let mut number = port.unwrap_or_default().chars();
     DEVICES.contains(&stem.as_str())
         || matches!((number.next(), number.next()), (Some(digit), None) if PORT_NUMBERS.contains(digit))

@@ -105,11 +105,7 @@ impl Folder {
 
     /// Makes the file `name`; `AlreadyExists` if anything stands there.
     pub(in crate::transfer) fn create_file(&self, name: &[u8]) -> io::Result<File> {
-        let options = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .clone();
+        let options = OpenOptions::new().read(true).write(true).create_new(true).clone();
         Ok(self.0.open_with(to_path(name), &options)?.into_std())
     }
 
@@ -185,11 +181,7 @@ pub(in crate::transfer) struct Listing(ReadDir);
 impl Listing {
     /// The next name.
     pub(in crate::transfer) fn next_name(&mut self) -> Option<io::Result<Vec<u8>>> {
-        Some(
-            self.0
-                .next()?
-                .map(|entry| name_bytes(&entry.file_name()).to_vec()),
-        )
+        Some(self.0.next()?.map(|entry| name_bytes(&entry.file_name()).to_vec()))
     }
 }
 
@@ -289,6 +281,5 @@ fn timestamp(time: SystemTime) -> Timestamp {
             }
         }
     };
-    secs.and_then(|secs| Timestamp::new(secs, nanos))
-        .unwrap_or_default()
+    secs.and_then(|secs| Timestamp::new(secs, nanos)).unwrap_or_default()
 }

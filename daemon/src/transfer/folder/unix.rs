@@ -17,14 +17,10 @@ use rustix::io::Errno;
 use super::{FileId, Kind, Stat};
 use crate::transfer::entry::{MODE_BITS, Timestamp};
 
-const FOLDER_FLAGS: OFlags = OFlags::RDONLY
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::CLOEXEC);
+const FOLDER_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// `NONBLOCK`: a pipe that somebody put in a file's place must not hold us up.
-const FILE_FLAGS: OFlags = OFlags::NOFOLLOW
-    .union(OFlags::NONBLOCK)
-    .union(OFlags::NOCTTY)
-    .union(OFlags::CLOEXEC);
+const FILE_FLAGS: OFlags =
+    OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// An open folder.
 #[derive(Debug)]
@@ -37,22 +33,12 @@ impl Folder {
 
     /// Opens a folder that the user named; symbolic links in `path` are followed.
     pub(in crate::transfer) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(fs::openat(
-            fs::CWD,
-            path,
-            FOLDER_FLAGS,
-            Mode::empty(),
-        )?))
+        Ok(Self(fs::openat(fs::CWD, path, FOLDER_FLAGS, Mode::empty())?))
     }
 
     /// Opens the folder `name`; `NotADirectory` if anything else stands there, links included.
     pub(in crate::transfer) fn open_folder(&self, name: &[u8]) -> io::Result<Self> {
-        match fs::openat(
-            &self.0,
-            name,
-            FOLDER_FLAGS.union(OFlags::NOFOLLOW),
-            Mode::empty(),
-        ) {
+        match fs::openat(&self.0, name, FOLDER_FLAGS.union(OFlags::NOFOLLOW), Mode::empty()) {
             Ok(fd) => Ok(Self(fd)),
             Err(Errno::LOOP) => Err(ErrorKind::NotADirectory.into()),
             Err(error) => Err(error.into()),
@@ -75,30 +61,17 @@ impl Folder {
             Err(error) => return Err(error.into()),
         };
         let stat = stat_file(&file)?;
-        if stat.kind == Kind::File {
-            Ok((file, stat))
-        } else {
-            Err(ErrorKind::InvalidInput.into())
-        }
+        if stat.kind == Kind::File { Ok((file, stat)) } else { Err(ErrorKind::InvalidInput.into()) }
     }
 
     /// What stands under `name`.
     pub(in crate::transfer) fn stat(&self, name: &[u8]) -> io::Result<Stat> {
-        Ok(convert(&fs::statat(
-            &self.0,
-            name,
-            AtFlags::SYMLINK_NOFOLLOW,
-        )?))
+        Ok(convert(&fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
     /// Fails unless the file `name` may be read.
     pub(in crate::transfer) fn check_readable(&self, name: &[u8]) -> io::Result<()> {
-        Ok(fs::accessat(
-            &self.0,
-            name,
-            Access::READ_OK,
-            AtFlags::EACCESS,
-        )?)
+        Ok(fs::accessat(&self.0, name, Access::READ_OK, AtFlags::EACCESS)?)
     }
 
     /// What the folder itself is.
@@ -139,12 +112,7 @@ impl Folder {
     /// Makes the file `name`, for its owner only; `AlreadyExists` if anything stands there.
     pub(in crate::transfer) fn create_file(&self, name: &[u8]) -> io::Result<File> {
         let flags = FILE_FLAGS | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        Ok(File::from(fs::openat(
-            &self.0,
-            name,
-            flags,
-            Mode::RUSR | Mode::WUSR,
-        )?))
+        Ok(File::from(fs::openat(&self.0, name, flags, Mode::RUSR | Mode::WUSR)?))
     }
 
     /// Makes the symbolic link `name` with its modification time.
@@ -155,12 +123,7 @@ impl Folder {
         mtime: Timestamp,
     ) -> io::Result<()> {
         fs::symlinkat(target, &self.0, name)?;
-        Ok(fs::utimensat(
-            &self.0,
-            name,
-            &times(mtime),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )?)
+        Ok(fs::utimensat(&self.0, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
     /// Moves the file or link `name` to `new_name` in `to`; `AlreadyExists` if anything stands there.
@@ -312,37 +275,22 @@ fn is_unsupported(error: Errno) -> bool {
     [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP].contains(&error)
 }
 
-#[allow(
-    clippy::useless_conversion,
-    reason = "not all systems have 32 bits here"
-)]
+#[allow(clippy::useless_conversion, reason = "not all systems have 32 bits here")]
 fn mode_of(mode: u32) -> Mode {
     Mode::from_raw_mode((mode & MODE_BITS).try_into().unwrap_or(0))
 }
 
 fn times(mtime: Timestamp) -> Timestamps {
     Timestamps {
-        last_access: Timespec {
-            tv_sec: 0,
-            tv_nsec: fs::UTIME_OMIT,
-        },
-        last_modification: Timespec {
-            tv_sec: mtime.secs(),
-            tv_nsec: mtime.nanos().into(),
-        },
+        last_access: Timespec { tv_sec: 0, tv_nsec: fs::UTIME_OMIT },
+        last_modification: Timespec { tv_sec: mtime.secs(), tv_nsec: mtime.nanos().into() },
     }
 }
 
-#[allow(
-    clippy::useless_conversion,
-    reason = "the widths differ between systems"
-)]
+#[allow(clippy::useless_conversion, reason = "the widths differ between systems")]
 fn convert(stat: &fs::Stat) -> Stat {
     let time = |secs: i64, nanos| {
-        u32::try_from(nanos)
-            .ok()
-            .and_then(|nanos| Timestamp::new(secs, nanos))
-            .unwrap_or_default()
+        u32::try_from(nanos).ok().and_then(|nanos| Timestamp::new(secs, nanos)).unwrap_or_default()
     };
     Stat {
         kind: match FileType::from_raw_mode(stat.st_mode) {
@@ -351,10 +299,7 @@ fn convert(stat: &fs::Stat) -> Stat {
             FileType::Symlink => Kind::Symlink,
             _ => Kind::Special,
         },
-        id: Some(FileId {
-            device: u64::try_from(stat.st_dev).unwrap_or(0),
-            inode: stat.st_ino,
-        }),
+        id: Some(FileId { device: u64::try_from(stat.st_dev).unwrap_or(0), inode: stat.st_ino }),
         size: u64::try_from(stat.st_size).unwrap_or(0),
         mode: u32::from(stat.st_mode) & MODE_BITS,
         mtime: time(stat.st_mtime, stat.st_mtime_nsec),

@@ -229,7 +229,11 @@ impl Message {
             16 => Self::Request { totals: Totals::read(reader)?, preview: read_previews(reader)? },
             17 => Self::Totals(Totals::read(reader)?),
             18 => Self::Answer(Answer::read(reader)?),
-            19 => Self::Start { file: reader.u64()?, revision: reader.u8()?, entry: read_entry(reader)? },
+            19 => Self::Start {
+                file: reader.u64()?,
+                revision: reader.u8()?,
+                entry: read_entry(reader)?,
+            },
             20 => Self::End { file: reader.u64()?, revision: reader.u8()?, root: reader.array()? },
             21 => Self::Acked(read_acks(reader)?),
             22 => Self::Delivered { files: reader.u64()?, bytes: reader.u64()? },
@@ -381,7 +385,8 @@ fn read_previews(reader: &mut Reader<'_>) -> Result<Vec<Preview>, WireError> {
 }
 
 fn read_path(reader: &mut Reader<'_>) -> Result<RelPath, WireError> {
-    RelPath::decode(reader.bytes("file path", MAX_PATH)?).map_err(|_| WireError::Invalid("file path"))
+    RelPath::decode(reader.bytes("file path", MAX_PATH)?)
+        .map_err(|_| WireError::Invalid("file path"))
 }
 
 /// An entry: `u8 kind ‖ u16 mode ‖ i64 seconds ‖ u32 nanoseconds ‖ path ‖ (u64 size | target)`.

@@ -80,7 +80,10 @@ fn messages_lie_in_bytes_as_documented() {
     let decline = Answer::Decline { reason: Reason::Declined, text: "no".to_owned() };
     assert_eq!(bytes(Message::Answer(decline)), "020100026e6f");
     let acks = vec![Ack::Pack { number: 1 }, Ack::File { file: 6, revision: 7 }];
-    assert_eq!(bytes(Message::Acked(acks)), "0002000000000000000001020000000000000006" .to_owned() + "07");
+    assert_eq!(
+        bytes(Message::Acked(acks)),
+        "0002000000000000000001020000000000000006".to_owned() + "07"
+    );
     assert_eq!(bytes(Message::PageQuery { offset: 1, limit: 2 }), "00000000000000010002");
     let failed = Message::FileFailed { file: 1, reason: Reason::Io, text: String::new() };
     assert_eq!(bytes(failed), "00000000000000010f0000");

@@ -11,9 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::writer::{Block, Job};
 use crate::peer::IncomingStream;
 use crate::transfer::buffer::Pool;
-use crate::transfer::proto::{
-    BlockHeader, PREFIX_LEN, PackHeader, Prefix, StreamKind, WireError,
-};
+use crate::transfer::proto::{BlockHeader, PREFIX_LEN, PackHeader, Prefix, StreamKind, WireError};
 
 /// The receive budget of the whole process: what blocks on their way from a socket to a disk may
 /// occupy, whatever peers do.
@@ -49,15 +47,15 @@ impl Budget {
     pub(crate) fn new() -> Self {
         // Half of the budget's blocks at most lie idle.
         let keep = RECEIVE_BUDGET / 2 / (1 << 20);
-        Self { units: Arc::new(Semaphore::new(RECEIVE_BUDGET / BUDGET_UNIT)), pool: Pool::new(keep) }
+        Self {
+            units: Arc::new(Semaphore::new(RECEIVE_BUDGET / BUDGET_UNIT)),
+            pool: Pool::new(keep),
+        }
     }
 
     async fn share(&self, bytes: usize) -> OwnedSemaphorePermit {
         let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT)).expect("blocks and packs are small");
-        Arc::clone(&self.units)
-            .acquire_many_owned(units)
-            .await
-            .expect("the budget is never closed")
+        Arc::clone(&self.units).acquire_many_owned(units).await.expect("the budget is never closed")
     }
 }
 

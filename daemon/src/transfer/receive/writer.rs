@@ -27,14 +27,33 @@ const MAX_BATCH: usize = 4_096;
 /// What the writing thread is told.
 #[derive(Debug)]
 pub(crate) enum Job {
-    Start { file: u64, revision: u8, entry: Entry },
-    End { file: u64, revision: u8, root: [u8; 32] },
+    Start {
+        file: u64,
+        revision: u8,
+        entry: Entry,
+    },
+    End {
+        file: u64,
+        revision: u8,
+        root: [u8; 32],
+    },
     Block(Block),
-    Pack { header: PackHeader, content: Buffer, link: LinkKind, permit: OwnedSemaphorePermit },
-    /// The sender gives up a file that it had started.
-    GiveUp { file: u64 },
+    Pack {
+        header: PackHeader,
+        content: Buffer,
+        link: LinkKind,
+        permit: OwnedSemaphorePermit,
+    },
+    /// The sender gives up a file that it had started. Said again in every new session.
+    GiveUp {
+        file: u64,
+        reason: Reason,
+        text: String,
+    },
     /// The sender has sent so many entries, and that is all.
-    Finish { entries: u64 },
+    Finish {
+        entries: u64,
+    },
     /// The transfer is over; what was not committed is removed.
     Abandon,
 }
@@ -54,14 +73,38 @@ pub(crate) struct Block {
 #[derive(Debug)]
 pub(crate) enum Written {
     /// Content is stored: new bytes (none if it was there before) and the link that brought them.
-    Stored { ack: Ack, bytes: u64, link: LinkKind },
+    Stored {
+        ack: Ack,
+        bytes: u64,
+        link: LinkKind,
+    },
     /// A large file is whole and right.
-    Whole { file: u64, revision: u8 },
+    Whole {
+        file: u64,
+        revision: u8,
+    },
     /// So much is durable under its final name, in all.
-    Delivered { files: u64, bytes: u64 },
-    FileFailed { file: u64, path: String, reason: Reason, text: String },
+    Delivered {
+        files: u64,
+        bytes: u64,
+    },
+    FileFailed {
+        file: u64,
+        path: String,
+        reason: Reason,
+        text: String,
+    },
+    /// The sender has given up a file; told once.
+    GivenUp {
+        path: String,
+        reason: Reason,
+        text: String,
+    },
     /// Everything is durable; the thread has ended.
-    Complete { files: u64, bytes: u64 },
+    Complete {
+        files: u64,
+        bytes: u64,
+    },
     /// The transfer cannot go on; the thread has ended and nothing partial is left.
     Failed(Fault),
 }
@@ -122,7 +165,9 @@ fn reason_of(error: &DestError) -> Reason {
         DestError::NoSpace | DestError::QuotaExceeded => Reason::NoSpace,
         DestError::ReadOnly | DestError::PermissionDenied => Reason::PermissionDenied,
         DestError::Vanished | DestError::NotAFolder => Reason::DestinationGone,
-        DestError::Unsafe(_) | DestError::NameRefused | DestError::NamesExhausted(_) => Reason::BadName,
+        DestError::Unsafe(_) | DestError::NameRefused | DestError::NamesExhausted(_) => {
+            Reason::BadName
+        }
         DestError::TooManyFolders | DestError::WrongLength => Reason::Protocol,
         _ => Reason::Io,
     }
@@ -133,8 +178,15 @@ fn is_fatal(error: &DestError) -> bool {
     use DestError as E;
     matches!(
         error,
-        E::NoSpace | E::QuotaExceeded | E::ReadOnly | E::Vanished | E::NotAFolder | E::Tampered
-            | E::InUse | E::TooManyFolders | E::Io(_)
+        E::NoSpace
+            | E::QuotaExceeded
+            | E::ReadOnly
+            | E::Vanished
+            | E::NotAFolder
+            | E::Tampered
+            | E::InUse
+            | E::TooManyFolders
+            | E::Io(_)
     )
 }
 
@@ -196,10 +248,9 @@ impl<'a> Writer<'a> {
                 self.pack(header, content.as_ref(), link)?;
                 drop(permit);
             }
-            Job::GiveUp { file } => {
-                if self.open.remove(&file).is_some() {
-                    self.settled += 1;
-                }
+            Job::GiveUp { file, reason, text } => self.give_up(file, reason, text)?,
+            Job::Finish { entries } if entries > MAX_ENTRIES => {
+                return Err(protocol("more entries than a transfer may have"));
             }
             Job::Finish { entries } => self.expected = Some(entries),
             Job::Abandon => return Err(Stop::Abandoned),
@@ -257,7 +308,11 @@ impl<'a> Writer<'a> {
         self.tell(Written::Stored { ack, bytes: content.len() as u64, link })
     }
 
-    fn packed(&mut self, PackEntry { index, entry, hash }: PackEntry, bytes: &[u8]) -> Result<(), Stop> {
+    fn packed(
+        &mut self,
+        PackEntry { index, entry, hash }: PackEntry,
+        bytes: &[u8],
+    ) -> Result<(), Stop> {
         if !self.note_entry(index)? {
             return Err(protocol("an entry that came twice"));
         }
@@ -306,6 +361,20 @@ impl<'a> Writer<'a> {
     ) -> Result<(), Stop> {
         self.settled += 1;
         self.tell(Written::FileFailed { file, path: entry.path.to_string(), reason, text })
+    }
+
+    /// A file that the sender gives up. Its start may have been lost with a session; what counts is
+    /// that the entry will not come any more.
+    fn give_up(&mut self, file: u64, reason: Reason, text: String) -> Result<(), Stop> {
+        let path = match self.open.remove(&file) {
+            Some(open) => open.entry.path.to_string(),
+            None if self.note_entry(file)? => format!("file {file}"),
+            // Whole already, or told before.
+            None => return Ok(()),
+        };
+        self.parked.retain(|block| block.header.file != file);
+        self.settled += 1;
+        self.tell(Written::GivenUp { path, reason, text })
     }
 
     /// Makes durable, under its final name, all that is whole.
@@ -388,3 +457,6 @@ fn abandon(dest: &Destination) {
         tracing::warn!(%error, "the partial folder of a transfer stays");
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

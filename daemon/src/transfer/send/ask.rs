@@ -35,7 +35,10 @@ enum Answered {
 
 impl Sender {
     /// A session with the receiver. `None` says that the attempt failed and another is due.
-    pub(super) async fn connect(&mut self, lost_at: Option<Instant>) -> Result<Option<Session>, Fault> {
+    pub(super) async fn connect(
+        &mut self,
+        lost_at: Option<Instant>,
+    ) -> Result<Option<Session>, Fault> {
         let name = self.order.to.clone();
         let found = tokio::select! {
             biased;
@@ -163,9 +166,8 @@ impl Sender {
                 Ok(Answered::Go(session))
             }
             Message::Answer(Answer::Waiting) => Ok(Answered::Waiting),
-            Message::Answer(Answer::Decline { reason, text }) | Message::Cancel { reason, text } => {
-                Err(Fault::from_peer(reason, text))
-            }
+            Message::Answer(Answer::Decline { reason, text })
+            | Message::Cancel { reason, text } => Err(Fault::from_peer(reason, text)),
             Message::PageQuery { offset, limit } => {
                 self.page(offset, limit);
                 Ok(Answered::Nothing)

@@ -30,7 +30,9 @@ impl Flight {
 
     /// Whether a block of this file is on its way.
     pub(crate) fn holds_file(&self, file: u64) -> bool {
-        self.chunks.keys().any(|id| matches!(id, ChunkId::Block { file: other, .. } if *other == file))
+        self.chunks
+            .keys()
+            .any(|id| matches!(id, ChunkId::Block { file: other, .. } if *other == file))
     }
 
     pub(crate) fn add(&mut self, chunk: Chunk) {
@@ -85,7 +87,11 @@ impl Flight {
     /// The receiver has stored a chunk: its length and the kind of link that carried it. `None` if it
     /// is not on its way (acknowledged before) or was stored with another chaining value; then it
     /// goes again.
-    pub(crate) fn stored(&mut self, id: ChunkId, cv: Option<[u8; 32]>) -> Option<(u64, Option<LinkKind>)> {
+    pub(crate) fn stored(
+        &mut self,
+        id: ChunkId,
+        cv: Option<[u8; 32]>,
+    ) -> Option<(u64, Option<LinkKind>)> {
         let flying = self.chunks.get(&id)?;
         if flying.chunk.cv != cv {
             self.again(id);
@@ -97,6 +103,7 @@ impl Flight {
 
     /// Drops what belongs to a file that is given up.
     pub(crate) fn forget_file(&mut self, file: u64) {
-        self.chunks.retain(|id, _| !matches!(id, ChunkId::Block { file: other, .. } if *other == file));
+        self.chunks
+            .retain(|id, _| !matches!(id, ChunkId::Block { file: other, .. } if *other == file));
     }
 }

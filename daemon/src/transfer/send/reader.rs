@@ -44,14 +44,29 @@ pub(crate) struct Chunk {
 #[derive(Debug)]
 pub(crate) enum Step {
     /// A file that goes in blocks starts, or starts again.
-    Start { file: u64, revision: u8, entry: Entry },
+    Start {
+        file: u64,
+        revision: u8,
+        entry: Entry,
+    },
     Chunk(Chunk),
     /// The file is whole and its source did not change.
-    End { file: u64, revision: u8, root: [u8; 32] },
+    End {
+        file: u64,
+        revision: u8,
+        root: [u8; 32],
+    },
     /// One file is given up; `file` is `None` where the receiver has not heard of it.
-    Failed { file: Option<u64>, path: String, reason: Reason, text: String },
+    Failed {
+        file: Option<u64>,
+        path: String,
+        reason: Reason,
+        text: String,
+    },
     /// All has been read; so many entries were sent.
-    Finish { entries: u64 },
+    Finish {
+        entries: u64,
+    },
 }
 
 /// The other side of the channel is gone: the transfer is over.
@@ -59,8 +74,14 @@ pub(crate) enum Step {
 struct Stopped;
 
 /// Reads everything that `source` holds. Returns when all is read or the channel is closed.
-pub(crate) fn read(transfer: TransferId, source: Arc<Source>, pool: Pool, steps: mpsc::Sender<Step>) {
-    let mut reader = Reader { transfer, source, pool, steps, next_index: 0, next_pack: 0, pack: None };
+pub(crate) fn read(
+    transfer: TransferId,
+    source: Arc<Source>,
+    pool: Pool,
+    steps: mpsc::Sender<Step>,
+) {
+    let mut reader =
+        Reader { transfer, source, pool, steps, next_index: 0, next_pack: 0, pack: None };
     // A closed channel only says that nobody wants the rest.
     let _ = reader.run();
 }
@@ -258,7 +279,8 @@ impl Reader {
     fn block(&self, header: BlockHeader, content: Bytes) -> Result<(), Stopped> {
         let encoded = header.encode();
         debug_assert_eq!(encoded.len(), BLOCK_HEADER_LEN as usize);
-        let id = ChunkId::Block { file: header.file, revision: header.revision, block: header.block };
+        let id =
+            ChunkId::Block { file: header.file, revision: header.revision, block: header.block };
         let head = self.head(StreamKind::Block, &encoded);
         self.step(Step::Chunk(Chunk { id, head, content, cv: Some(header.cv) }))
     }

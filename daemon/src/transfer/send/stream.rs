@@ -164,7 +164,8 @@ impl Sender {
                 });
                 return Ok(true);
             }
-            Message::Cancel { reason, text } | Message::Answer(Answer::Decline { reason, text }) => {
+            Message::Cancel { reason, text }
+            | Message::Answer(Answer::Decline { reason, text }) => {
                 return Err(Fault::from_peer(reason, text));
             }
             Message::PageQuery { offset, limit } => self.page(offset, limit),

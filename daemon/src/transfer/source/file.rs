@@ -46,12 +46,7 @@ impl SourceFile {
         if start.size > BLOCK {
             folder::expect_sequential_reads(&file);
         }
-        Ok(Self {
-            file,
-            parent,
-            name: name.into(),
-            start,
-        })
+        Ok(Self { file, parent, name: name.into(), start })
     }
 
     /// The file's length when it was opened.

@@ -24,10 +24,7 @@ fn walk(source: &Source) -> (BTreeMap<String, Entry>, Vec<Skipped>) {
                 let parent = entry.path.as_bytes().iter().rposition(|&byte| byte == b'/');
                 if let Some(end) = parent {
                     let parent = RelPath::decode(&entry.path.as_bytes()[..end]).unwrap();
-                    assert!(
-                        entries.contains_key(&parent.to_string()),
-                        "before its folder"
-                    );
+                    assert!(entries.contains_key(&parent.to_string()), "before its folder");
                 }
                 assert!(entries.insert(entry.path.to_string(), entry).is_none());
             }
@@ -81,10 +78,7 @@ fn several_roots_are_walked_in_their_order_and_links_are_sent_as_links() {
     fs::write(dir.path().join("a/b/file"), "content").unwrap();
     symlink("a", dir.path().join("link")).unwrap();
     let source = source(dir.path(), &["link", "a/b/file", "a/b/"]);
-    let order: Vec<_> = source
-        .walk()
-        .map(|found| found.unwrap().path.to_string())
-        .collect();
+    let order: Vec<_> = source.walk().map(|found| found.unwrap().path.to_string()).collect();
     assert_eq!(order, ["link", "file", "b", "b/file"]);
     for name in ["file", "b/file"] {
         assert_eq!(source.open(&path(name)).unwrap().size(), 7);
@@ -98,88 +92,76 @@ fn roots_that_cannot_be_sent_are_refused_at_once() {
     fs::create_dir_all(dir.path().join("x/same")).unwrap();
     fs::create_dir_all(dir.path().join("y/same")).unwrap();
     let try_new = |names: &[&str]| {
-        Source::new(
-            &names
-                .iter()
-                .map(|name| dir.path().join(name))
-                .collect::<Vec<_>>(),
-        )
-        .unwrap_err()
+        Source::new(&names.iter().map(|name| dir.path().join(name)).collect::<Vec<_>>())
+            .unwrap_err()
     };
     let missing = try_new(&["x", "missing.txt"]);
     assert!(matches!(&missing, SourceError::NotFound(at) if at.ends_with("missing.txt")));
-    assert!(matches!(
-        try_new(&["x/same", "y/same"]),
-        SourceError::SameName(_)
-    ));
+    assert!(matches!(try_new(&["x/same", "y/same"]), SourceError::SameName(_)));
     assert!(matches!(try_new(&["x", "x/"]), SourceError::SameName(_)));
     assert!(matches!(try_new(&["/"]), SourceError::NoName(_)));
     assert!(matches!(try_new(&[]), SourceError::Nothing));
     fs::create_dir(dir.path().join(".filefleet-partial-00")).unwrap();
-    assert!(matches!(
-        try_new(&[".filefleet-partial-00"]),
-        SourceError::BadName(..)
-    ));
+    assert!(matches!(try_new(&[".filefleet-partial-00"]), SourceError::BadName(..)));
     // `..` has the name of what it stands for.
     let source = Source::new(&[dir.path().join("x/same/..")]).unwrap();
     assert_eq!(source.walk().next().unwrap().unwrap().path, path("x"));
+}
+
+/// A tree with a file that can be sent, and with what cannot.
+fn awkward_tree(dir: &Path) -> PathBuf {
+    let tree = dir.join("tree");
+    fs::create_dir_all(tree.join("locked/inside")).unwrap();
+    fs::write(tree.join("unreadable"), "x").unwrap();
+    fs::write(tree.join("fine"), "x").unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, tree.join("pipe"), rustix::fs::Mode::RWXU).unwrap();
+    drop(UnixListener::bind(tree.join("socket")).unwrap());
+    for name in ["locked", "unreadable"] {
+        fs::set_permissions(tree.join(name), fs::Permissions::from_mode(0o000)).unwrap();
+    }
+    tree
+}
+
+fn unlock(tree: &Path) {
+    fs::set_permissions(tree.join("locked"), fs::Permissions::from_mode(0o700)).unwrap();
 }
 
 #[test]
 fn what_cannot_be_sent_is_skipped_with_its_reason() {
     obey_permissions();
     let dir = tempfile::tempdir().unwrap();
-    let tree = dir.path().join("tree");
-    fs::create_dir_all(tree.join("locked/inside")).unwrap();
-    fs::write(tree.join("unreadable"), "x").unwrap();
-    fs::write(tree.join("fine"), "x").unwrap();
-    rustix::fs::mkfifoat(rustix::fs::CWD, tree.join("pipe"), rustix::fs::Mode::RWXU).unwrap();
-    let _socket = UnixListener::bind(tree.join("socket")).unwrap();
-    for name in ["locked", "unreadable"] {
-        fs::set_permissions(tree.join(name), fs::Permissions::from_mode(0o000)).unwrap();
-    }
-    let source = source(dir.path(), &["tree"]);
-    let (entries, skipped) = walk(&source);
-    assert_eq!(
-        entries.into_keys().collect::<Vec<_>>(),
-        ["tree", "tree/fine"]
-    );
-    let mut reasons: Vec<_> = skipped
-        .iter()
-        .map(|skip| {
-            assert_eq!(skip.file_path.parent(), Some(&*tree));
-            (
-                skip.file_path.file_name().unwrap().to_str().unwrap(),
-                skip.reason.to_string(),
-            )
-        })
-        .collect();
+    let tree = awkward_tree(dir.path());
+    let (entries, skipped) = walk(&source(dir.path(), &["tree"]));
+    assert_eq!(entries.into_keys().collect::<Vec<_>>(), ["tree", "tree/fine"]);
+    let mut reasons: Vec<_> =
+        skipped.iter().map(|skip| (skip.file_path.clone(), skip.reason.to_string())).collect();
     reasons.sort();
-    let special = "not a file, folder or symbolic link".to_string();
-    assert_eq!(
-        reasons,
-        [
-            ("locked", "cannot be read".to_string()),
-            ("pipe", special.clone()),
-            ("socket", special),
-            ("unreadable", "cannot be read".to_string()),
-        ]
-    );
-    let opened = source.open(&path("tree/unreadable"));
-    assert!(matches!(opened, Err(SourceError::PermissionDenied(_))));
-    assert!(matches!(
-        source.open(&path("tree/pipe")),
-        Err(SourceError::NotAFile(_))
-    ));
-    assert!(matches!(
-        source.open(&path("tree/gone")),
-        Err(SourceError::NotFound(_))
-    ));
-    assert!(matches!(
-        source.open(&path("elsewhere")),
-        Err(SourceError::NotFound(_))
-    ));
-    fs::set_permissions(tree.join("locked"), fs::Permissions::from_mode(0o700)).unwrap();
+    let special = "not a file, folder or symbolic link";
+    let expected = [
+        ("locked", "cannot be read"),
+        ("pipe", special),
+        ("socket", special),
+        ("unreadable", "cannot be read"),
+    ];
+    assert_eq!(reasons, expected.map(|(name, reason)| (tree.join(name), reason.to_string())));
+    unlock(&tree);
+}
+
+#[test]
+fn what_cannot_be_opened_says_why() {
+    obey_permissions();
+    let dir = tempfile::tempdir().unwrap();
+    let tree = awkward_tree(dir.path());
+    let source = source(dir.path(), &["tree"]);
+    let open = |at: &str| source.open(&path(at)).unwrap_err();
+    assert!(matches!(open("tree/unreadable"), SourceError::PermissionDenied(_)));
+    assert!(matches!(open("tree/locked/x"), SourceError::PermissionDenied(_)));
+    assert!(matches!(open("tree/pipe"), SourceError::NotAFile(_)));
+    assert!(matches!(open("tree/socket"), SourceError::NotAFile(_)));
+    assert!(matches!(open("tree"), SourceError::NotAFile(_)));
+    assert!(matches!(open("tree/gone"), SourceError::NotFound(_)));
+    assert!(matches!(open("elsewhere"), SourceError::NotFound(_)));
+    unlock(&tree);
 }
 
 #[test]
@@ -190,13 +172,7 @@ fn folders_that_lie_too_deep_are_skipped_and_the_rest_is_sent() {
     fs::write(dir.path().join("d/file"), "x").unwrap();
     let (entries, skipped) = walk(&source(dir.path(), &["d"]));
     assert_eq!(entries.len(), 129);
-    assert!(matches!(
-        skipped[..],
-        [Skipped {
-            reason: SkipReason::Path(PathError::TooDeep),
-            ..
-        }]
-    ));
+    assert!(matches!(skipped[..], [Skipped { reason: SkipReason::Path(PathError::TooDeep), .. }]));
 }
 
 #[test]
@@ -223,34 +199,37 @@ fn a_file_is_read_by_blocks_from_several_threads() {
     assert_eq!(file.change(), None);
 }
 
+type Act = fn(&Path);
+
+fn append(at: &Path) {
+    File::options().append(true).open(at).unwrap().write_all(b"more").unwrap();
+}
+
+fn overwrite(at: &Path) {
+    File::options().write(true).open(at).unwrap().write_all(b"CONTENT").unwrap();
+}
+
+fn overwrite_in_disguise(at: &Path) {
+    overwrite(at);
+    set_old(&File::options().write(true).open(at).unwrap());
+}
+
+fn replace(at: &Path) {
+    write_old(&at.with_extension("new"), b"content");
+    fs::rename(at.with_extension("new"), at).unwrap();
+}
+
+fn remove(at: &Path) {
+    fs::remove_file(at).unwrap();
+}
+
+fn become_a_link(at: &Path) {
+    remove(at);
+    symlink("elsewhere", at).unwrap();
+}
+
 #[test]
 fn every_change_of_a_file_is_noticed() {
-    type Act = fn(&Path);
-    let append: Act = |at| {
-        let mut file = File::options().append(true).open(at).unwrap();
-        file.write_all(b"more").unwrap();
-    };
-    let overwrite: Act = |at| {
-        File::options()
-            .write(true)
-            .open(at)
-            .unwrap()
-            .write_all(b"CONTENT")
-            .unwrap();
-    };
-    let overwrite_in_disguise: Act = |at| {
-        let mut file = File::options().write(true).open(at).unwrap();
-        file.write_all(b"CONTENT").unwrap();
-        set_old(&file);
-    };
-    let replace: Act = |at| {
-        write_old(&at.with_extension("new"), b"content");
-        fs::rename(at.with_extension("new"), at).unwrap();
-    };
-    let become_a_link: Act = |at| {
-        fs::remove_file(at).unwrap();
-        symlink("elsewhere", at).unwrap();
-    };
     let cases: [(Act, Option<Change>); 7] = [
         (|_| {}, None),
         (append, Some(Change::Resized)),
@@ -258,7 +237,7 @@ fn every_change_of_a_file_is_noticed() {
         (overwrite_in_disguise, Some(Change::Touched)),
         (replace, Some(Change::Replaced)),
         (become_a_link, Some(Change::Replaced)),
-        (|at| fs::remove_file(at).unwrap(), Some(Change::Removed)),
+        (remove, Some(Change::Removed)),
     ];
     for (act, change) in cases {
         let dir = tempfile::tempdir().unwrap();
@@ -266,8 +245,7 @@ fn every_change_of_a_file_is_noticed() {
         write_old(&at, b"content");
         let file = source(dir.path(), &["x"]).open(&path("x")).unwrap();
         act(&at);
-        let mut content = [0; 64];
-        assert_eq!(file.read_block(0, &mut content).unwrap(), 7);
+        assert_eq!(file.read_block(0, &mut [0; 64]).unwrap(), 7);
         assert_eq!(file.change(), change);
     }
 }
@@ -279,68 +257,53 @@ fn a_file_that_shrinks_while_it_is_read_is_an_error() {
     let file = source(dir.path(), &["x"]).open(&path("x")).unwrap();
     let mut block = [0; 1000];
     assert_eq!(file.read_block(0, &mut block).unwrap(), 1000);
-    File::options()
-        .write(true)
-        .open(dir.path().join("x"))
-        .unwrap()
-        .set_len(1500)
-        .unwrap();
-    assert!(matches!(
-        file.read_block(1000, &mut block),
-        Err(SourceError::Shrunk)
-    ));
-    assert!(matches!(
-        file.read_block(4000, &mut block),
-        Err(SourceError::Shrunk)
-    ));
+    File::options().write(true).open(dir.path().join("x")).unwrap().set_len(1500).unwrap();
+    assert!(matches!(file.read_block(1000, &mut block), Err(SourceError::Shrunk)));
+    assert!(matches!(file.read_block(4000, &mut block), Err(SourceError::Shrunk)));
     assert_eq!(file.change(), Some(Change::Resized));
+}
+
+/// A tree to send, and beside it a secret with a link to it that can take a folder's place.
+fn tree_beside_a_secret(dir: &Path) -> Source {
+    for (folder, content) in
+        [("tree/sub", "public"), ("tree/other", "public"), ("secret", "secret")]
+    {
+        fs::create_dir_all(dir.join(folder)).unwrap();
+        fs::write(dir.join(folder).join("file"), content).unwrap();
+    }
+    fs::write(dir.join("secret/more"), "secret").unwrap();
+    symlink(dir.join("secret"), dir.join("decoy")).unwrap();
+    source(dir, &["tree"])
 }
 
 #[test]
 fn a_folder_swapped_for_a_link_at_any_moment_gives_nothing_away() {
     let dir = fast_dir();
-    for (folder, content) in [
-        ("tree/sub", "public"),
-        ("tree/other", "public"),
-        ("secret", "secret"),
-    ] {
-        fs::create_dir_all(dir.path().join(folder)).unwrap();
-        fs::write(dir.path().join(folder).join("file"), content).unwrap();
-    }
-    fs::write(dir.path().join("secret/more"), "secret").unwrap();
-    symlink(dir.path().join("secret"), dir.path().join("decoy")).unwrap();
-    let source = source(dir.path(), &["tree"]);
+    let source = tree_beside_a_secret(dir.path());
     let (mut read, mut refused, mut links) = (0, 0, 0);
-    while_swapping(
-        &dir.path().join("tree/sub"),
-        &dir.path().join("decoy"),
-        || {
-            let mut rounds = 0;
-            while rounds < 2_000 || read == 0 || refused == 0 || links == 0 {
-                rounds += 1;
-                assert!(
-                    rounds < 1_000_000,
-                    "the race did not happen: {read} {refused} {links}"
-                );
-                source.open(&path("tree/other/file")).unwrap();
-                match source.open(&path("tree/sub/file")) {
-                    Ok(file) => {
-                        let mut content = [0; 6];
-                        file.read_block(0, &mut content).unwrap();
-                        assert_eq!(content, *b"public");
-                        read += 1;
-                    }
-                    Err(SourceError::NotFound(_)) => refused += 1,
-                    Err(error) => panic!("{error:?}"),
+    while_swapping(&dir.path().join("tree/sub"), &dir.path().join("decoy"), || {
+        let mut rounds = 0;
+        while rounds < 2_000 || read == 0 || refused == 0 || links == 0 {
+            rounds += 1;
+            assert!(rounds < 1_000_000, "the race did not happen: {read} {refused} {links}");
+            source.open(&path("tree/other/file")).unwrap();
+            match source.open(&path("tree/sub/file")) {
+                Ok(file) => {
+                    let mut content = [0; 6];
+                    file.read_block(0, &mut content).unwrap();
+                    assert_eq!(content, *b"public");
+                    read += 1;
                 }
-                for found in source.walk() {
-                    let Ok(entry) = found else { continue };
-                    assert_ne!(entry.path.name(), b"more");
-                    links += usize::from(matches!(entry.kind, EntryKind::Symlink { .. }));
-                }
+                Err(SourceError::NotFound(_)) => refused += 1,
+                Err(error) => panic!("{error:?}"),
             }
-        },
-    );
+            for found in source.walk() {
+                let Ok(entry) = found else { continue };
+                assert_ne!(entry.path.name(), b"more");
+                links += usize::from(matches!(entry.kind, EntryKind::Symlink { .. }));
+            }
+        }
+    });
 }
 
 #[test]

@@ -53,11 +53,7 @@ pub enum SkipReason {
 
 impl Walk {
     pub(super) fn new(roots: Arc<[Root]>) -> Self {
-        Self {
-            roots,
-            next_root: 0,
-            levels: Vec::new(),
-        }
+        Self { roots, next_root: 0, levels: Vec::new() }
     }
 
     /// The next of the things that the user named.
@@ -78,11 +74,7 @@ impl Walk {
             Ok(name) => name,
             Err(error) => {
                 let level = self.levels.pop()?;
-                return Some(Err(self.skipped(
-                    &level.path,
-                    None,
-                    SkipReason::Unreadable(error),
-                )));
+                return Some(Err(self.skipped(&level.path, None, SkipReason::Unreadable(error))));
             }
         };
         let folder = Arc::clone(&level.folder);
@@ -100,9 +92,7 @@ impl Walk {
         let stat = parent.stat(name)?;
         let kind = match stat.kind {
             Kind::Special => return Err(SkipReason::Special),
-            Kind::Symlink => EntryKind::Symlink {
-                target: parent.read_symlink(name)?,
-            },
+            Kind::Symlink => EntryKind::Symlink { target: parent.read_symlink(name)? },
             Kind::File => {
                 parent.check_readable(name)?;
                 EntryKind::File { size: stat.size }
@@ -110,27 +100,15 @@ impl Walk {
             Kind::Folder => {
                 let folder = Arc::new(parent.open_folder(name)?);
                 let names = folder.list()?;
-                self.levels.push(Level {
-                    path: path.clone(),
-                    folder,
-                    names,
-                });
+                self.levels.push(Level { path: path.clone(), folder, names });
                 EntryKind::Directory
             }
         };
-        Ok(Entry {
-            path,
-            kind,
-            mode: stat.mode,
-            mtime: stat.mtime,
-        })
+        Ok(Entry { path, kind, mode: stat.mode, mtime: stat.mtime })
     }
 
     fn skipped(&self, path: &RelPath, name: Option<&[u8]>, reason: SkipReason) -> Skipped {
-        let root = self
-            .next_root
-            .checked_sub(1)
-            .and_then(|index| self.roots.get(index));
+        let root = self.next_root.checked_sub(1).and_then(|index| self.roots.get(index));
         let folder = root.map(|root| root.locate(path)).unwrap_or_default();
         let file_path = name.map_or_else(|| folder.clone(), |name| folder.join(to_path(name)));
         Skipped { file_path, reason }

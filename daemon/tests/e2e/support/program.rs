@@ -42,9 +42,11 @@ pub(crate) struct Outcome {
 }
 
 impl Program {
-    pub(crate) fn start(command: &mut Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+    pub(crate) fn start(command: &Command) -> Self {
+        // It ends with the thread that started it, even if the whole test program is killed.
+        let mut bound = wrapped(&["setpriv", "--pdeathsig", "KILL"], command);
+        bound.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = bound.spawn().expect("setpriv (of util-linux) can be run");
         Self {
             what: format!("{command:?}"),
             stdout: Lines::of(child.stdout.take().unwrap()),
@@ -164,6 +166,17 @@ impl Outcome {
         let last = self.stdout.last();
         parse(last.unwrap_or_else(|| panic!("nothing printed: {self:#?}")))
     }
+}
+
+/// The same command, run by another program that becomes it.
+pub(super) fn wrapped(by: &[&str], command: &Command) -> Command {
+    let mut wrapped = Command::new(by[0]);
+    wrapped.args(&by[1..]).arg(command.get_program()).args(command.get_args());
+    wrapped.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
+    if let Some(dir) = command.get_current_dir() {
+        wrapped.current_dir(dir);
+    }
+    wrapped
 }
 
 /// A line of `--json`.

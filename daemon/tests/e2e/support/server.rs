@@ -48,7 +48,7 @@ impl Server {
     pub(crate) fn tend(&self, arguments: &[&str]) -> Outcome {
         let mut command = Command::new(program("filefleet-server"));
         command.args(arguments).arg("--data-dir").arg(self.data.path());
-        Program::start(&mut command).end()
+        Program::start(&command).end()
     }
 }
 

@@ -8,6 +8,7 @@ use std::process::Command;
 use rustix::process::{Signal, geteuid};
 use serde_json::Value;
 
+use super::program::wrapped;
 use super::{Outcome, Program, Scratch, Sending, Server, Watching, program};
 
 /// What the daemon logs once it serves.
@@ -44,36 +45,22 @@ impl User {
     /// Starts the daemon and waits until it serves.
     #[track_caller]
     pub(crate) fn start(&mut self) {
-        let mut command = self.command("filefleetd");
-        self.run_daemon(&mut command);
+        self.run_daemon(&self.command("filefleetd"));
     }
 
     /// Starts the daemon in a mount namespace of its own, where `dir` is a file system with these
     /// options. It goes with the daemon, however that ends.
     #[track_caller]
     pub(crate) fn start_with_disk(&mut self, dir: &Path, options: &str) {
-        let mut command = self.command("filefleetd");
-        let daemon = command.get_program().to_owned();
-        let mount = r#"mount -t tmpfs -o "$1" filefleet-e2e "$2" && exec "$3""#;
-        let mut unshare = Command::new("unshare");
-        unshare.arg("--mount");
-        if !geteuid().is_root() {
-            unshare.arg("--map-root-user");
-        }
-        unshare.args(["sh", "-c", mount, "sh", options]);
-        unshare.args([dir.as_os_str(), &daemon]);
-        for (key, value) in command.get_envs() {
-            match value {
-                Some(value) => unshare.env(key, value),
-                None => unshare.env_remove(key),
-            };
-        }
-        command = unshare;
-        self.run_daemon(&mut command);
+        let mount = r#"mount -t tmpfs -o "$1" filefleet-e2e "$2" && shift 2 && exec "$@""#;
+        let as_root: &[&str] = if geteuid().is_root() { &[] } else { &["--map-root-user"] };
+        let shell = ["sh", "-c", mount, "sh", options, dir.to_str().unwrap()];
+        let by = [&["unshare", "--mount"], as_root, &shell].concat();
+        self.run_daemon(&wrapped(&by, &self.command("filefleetd")));
     }
 
     #[track_caller]
-    fn run_daemon(&mut self, command: &mut Command) {
+    fn run_daemon(&mut self, command: &Command) {
         assert!(self.daemon.is_none(), "it runs already");
         let mut daemon = Program::start(command);
         daemon.says(READY);

@@ -20,12 +20,7 @@ fn a_full_disk_is_said_to_be_full_and_no_half_file_has_a_real_name() {
     let large = dest.open_partial(1, 2 << 20).unwrap();
     let blocks = (0..32).map(|block| large.write_block(block << 16, &[1; 1 << 16]));
     let errors: Vec<_> = blocks.filter_map(Result::err).collect();
-    assert!(
-        !errors.is_empty()
-            && errors
-                .iter()
-                .all(|error| matches!(error, DestError::NoSpace))
-    );
+    assert!(!errors.is_empty() && errors.iter().all(|error| matches!(error, DestError::NoSpace)));
     let small = dest.write_small(2, &[1; 1 << 16], None);
     assert!(matches!(small, Err(DestError::NoSpace)));
     drop(large);
@@ -43,9 +38,7 @@ fn a_disk_without_room_for_more_files_is_full_too() {
         return;
     };
     let dest = Destination::create(disk.0.path(), [1; 16]).unwrap();
-    let written: Vec<_> = (0..10)
-        .map(|index| dest.write_small(index, b"x", None))
-        .collect();
+    let written: Vec<_> = (0..10).map(|index| dest.write_small(index, b"x", None)).collect();
     assert!(matches!(written.last(), Some(Err(DestError::NoSpace))));
     // Nor is there room for the folder that this file needs.
     let committed = commit(&dest, 0, &file("tree/sub/x", b"x"));
@@ -102,10 +95,7 @@ fn a_destination_that_vanishes_is_noticed() {
     dest.write_small(0, b"x", Some(&entry)).unwrap();
     fs::remove_dir_all(dir.path()).unwrap();
     assert!(matches!(commit(&dest, 0, &entry), Err(DestError::Vanished)));
-    assert!(matches!(
-        dest.write_small(1, b"x", None),
-        Err(DestError::Vanished)
-    ));
+    assert!(matches!(dest.write_small(1, b"x", None), Err(DestError::Vanished)));
     assert!(matches!(dest.open_partial(2, 10), Err(DestError::Vanished)));
     dest.abandon().unwrap();
 }
@@ -125,15 +115,9 @@ fn one_entry_that_fails_does_not_stop_its_batch() {
     let entries = [file("a", b"1"), file("missing", b"2"), file("tree/c", b"3")];
     dest.write_small(0, b"1", None).unwrap();
     dest.write_small(2, b"3", None).unwrap();
-    let batch: Vec<_> = (0..)
-        .zip(&entries)
-        .map(|(index, entry)| Commit { index, entry })
-        .collect();
+    let batch: Vec<_> = (0..).zip(&entries).map(|(index, entry)| Commit { index, entry }).collect();
     let results = dest.commit(&batch);
-    assert!(matches!(
-        results[..],
-        [Ok(_), Err(DestError::NotReceived), Ok(_)]
-    ));
+    assert!(matches!(results[..], [Ok(_), Err(DestError::NotReceived), Ok(_)]));
     dest.finish().unwrap();
     assert_eq!(names(dir.path()), ["a", "tree"]);
 }

@@ -49,23 +49,12 @@ fn names_of_full_length_and_of_any_bytes_arrive() {
         }
     }
     let again = deliver(&dest, 90, &file(&long, b"x"), b"x").unwrap();
-    assert_eq!(
-        name_of(&again.file_path),
-        format!("{} (2).txt", "x".repeat(247)).as_bytes()
-    );
-    let bytes = Entry {
-        path: RelPath::new([[0xff, b'a', 0xfe]]).unwrap(),
-        ..file("x", b"x")
-    };
+    assert_eq!(name_of(&again.file_path), format!("{} (2).txt", "x".repeat(247)).as_bytes());
+    let bytes = Entry { path: RelPath::new([[0xff, b'a', 0xfe]]).unwrap(), ..file("x", b"x") };
     let committed = deliver(&dest, 91, &bytes, b"x").unwrap();
     assert_eq!(name_of(&committed.file_path), [0xff, b'a', 0xfe]);
     let deep = vec!["d"; 128].join("/");
-    assert!(
-        deliver(&dest, 92, &file(&deep, b"x"), b"x")
-            .unwrap()
-            .file_path
-            .is_file()
-    );
+    assert!(deliver(&dest, 92, &file(&deep, b"x"), b"x").unwrap().file_path.is_file());
     dest.finish().unwrap();
     assert_eq!(names(&dir.path().join("tree")).len(), wild.len());
 }
@@ -77,12 +66,7 @@ fn many_files_of_one_name_are_numbered_on() {
     for index in 0..300 {
         dest.write_small(index, b"x", Some(&entry)).unwrap();
     }
-    let batch: Vec<_> = (0..300)
-        .map(|index| Commit {
-            index,
-            entry: &entry,
-        })
-        .collect();
+    let batch: Vec<_> = (0..300).map(|index| Commit { index, entry: &entry }).collect();
     assert!(dest.commit(&batch).iter().all(Result::is_ok));
     assert_eq!(names(&dir.path().join("tree")).len(), 300);
     assert!(dir.path().join("tree/same (300).txt").is_file());
@@ -97,9 +81,7 @@ fn a_rename_race_loses_nobodys_file() {
                 1 => dir.path().join("x.txt"),
                 _ => dir.path().join(format!("x ({number}).txt")),
             });
-            claims
-                .filter(|claim| fs::File::create_new(claim).is_ok())
-                .collect::<Vec<_>>()
+            claims.filter(|claim| fs::File::create_new(claim).is_ok()).collect::<Vec<_>>()
         });
         for index in 0..200 {
             deliver(&dest, index, &file("x.txt", b"ours"), b"ours").unwrap();
@@ -107,11 +89,7 @@ fn a_rename_race_loses_nobodys_file() {
         other.join().unwrap()
     });
     dest.finish().unwrap();
-    assert!(
-        theirs
-            .iter()
-            .all(|claim| fs::read(claim).unwrap().is_empty())
-    );
+    assert!(theirs.iter().all(|claim| fs::read(claim).unwrap().is_empty()));
     let ours = names(dir.path()).len() - theirs.len();
     assert_eq!(ours, 200);
 }

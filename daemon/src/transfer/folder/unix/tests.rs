@@ -9,11 +9,7 @@ type Rename = fn(&Folder, &[u8], &Folder, &[u8]) -> io::Result<()>;
 
 #[test]
 fn every_way_to_rename_replaces_nothing() {
-    let ways: [Rename; 3] = [
-        Folder::rename_new,
-        Folder::rename_by_link,
-        Folder::rename_over_claim,
-    ];
+    let ways: [Rename; 3] = [Folder::rename_new, Folder::rename_by_link, Folder::rename_over_claim];
     for rename in ways {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path()).unwrap();
@@ -27,15 +23,9 @@ fn every_way_to_rename_replaces_nothing() {
             assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         }
         rename(&folder, b"from", &to, b"free").unwrap();
-        assert_eq!(
-            std::fs::read(dir.path().join("to/free")).unwrap(),
-            b"content"
-        );
+        assert_eq!(std::fs::read(dir.path().join("to/free")).unwrap(), b"content");
         assert_eq!(std::fs::read(dir.path().join("to/taken")).unwrap(), b"mine");
-        assert_eq!(
-            folder.stat(b"from").unwrap_err().kind(),
-            ErrorKind::NotFound
-        );
+        assert_eq!(folder.stat(b"from").unwrap_err().kind(), ErrorKind::NotFound);
     }
 }
 
@@ -43,15 +33,8 @@ fn every_way_to_rename_replaces_nothing() {
 fn a_claim_is_given_back_when_the_rename_fails() {
     let dir = tempfile::tempdir().unwrap();
     let folder = Folder::open(dir.path()).unwrap();
-    assert!(
-        folder
-            .rename_over_claim(b"missing", &folder, b"name")
-            .is_err()
-    );
-    assert_eq!(
-        folder.stat(b"name").unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    assert!(folder.rename_over_claim(b"missing", &folder, b"name").is_err());
+    assert_eq!(folder.stat(b"name").unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]

@@ -16,7 +16,7 @@ const MAX_OPEN: usize = 256;
 const MAX_PARKED: usize = 32;
 /// A large file on its way.
 pub(super) struct OpenFile {
-    entry: Entry,
+    pub(super) entry: Entry,
     size: u64,
     pub(super) revision: u8,
     partial: PartialFile,
@@ -34,9 +34,13 @@ impl Writer<'_> {
         if let Some(open) = self.open.get(&file) {
             if revision > open.revision {
                 // The old handle goes first: it is bound to the old length.
-                let OpenFile { mut cvs, .. } = self.open.remove(&file).expect("it was just found");
-                let blocks = hash::block_count(size);
-                cvs.retain(|block, _| u64::from(*block) < blocks);
+                let OpenFile { mut cvs, size: before, .. } =
+                    self.open.remove(&file).expect("it was just found");
+                // A block of another length has another chaining value, and so has that of a file
+                // which is only one block.
+                let alike = (before > hash::BLOCK) == (size > hash::BLOCK);
+                let len = |size, block: u32| hash::block_len(size, block.into());
+                cvs.retain(|block, _| alike && len(before, *block) == len(size, *block));
                 self.open_file(file, revision, entry, size, cvs)?;
             }
         } else if new {
@@ -58,15 +62,32 @@ impl Writer<'_> {
         revision: u8,
         entry: Entry,
         size: u64,
-        cvs: BTreeMap<u32, [u8; 32]>,
+        mut cvs: BTreeMap<u32, [u8; 32]>,
     ) -> Result<(), Stop> {
+        if size == 0 {
+            // The one block of an empty file is empty, so nothing is sent of it.
+            cvs.extend(hash::block_cv(0, 0, &[]).map(|cv| (0, cv)));
+        }
         match self.dest.open_partial(file, size) {
             Ok(partial) => {
-                self.open.insert(file, OpenFile { entry, size, revision, partial, cvs, root: None });
+                self.open
+                    .insert(file, OpenFile { entry, size, revision, partial, cvs, root: None });
                 Ok(())
             }
             Err(error) => self.file_failed(file, &entry, error),
         }
+    }
+
+    /// Keeps a block until its file starts. One that comes again, as it does when the session was
+    /// lost with the start in it, is kept once.
+    fn park(&mut self, block: Block) -> Result<(), Stop> {
+        let id = |block: &Block| (block.header.file, block.header.revision, block.header.block);
+        self.parked.retain(|other| id(other) != id(&block));
+        if self.parked.len() >= MAX_PARKED {
+            return Err(protocol("blocks of files that were not announced"));
+        }
+        self.parked.push(block);
+        Ok(())
     }
 
     pub(super) fn block(&mut self, block: Block) -> Result<(), Stop> {
@@ -84,11 +105,7 @@ impl Writer<'_> {
                 // Of a file that is whole or given up already: a second copy.
                 return self.tell(Written::Stored { ack: ack(header.cv), bytes: 0, link });
             }
-            if self.parked.len() >= MAX_PARKED {
-                return Err(protocol("blocks of files that were not announced"));
-            }
-            self.parked.push(block);
-            return Ok(());
+            return self.park(block);
         };
         let known = open.cvs.get(&header.block) == Some(&header.cv);
         if known || open.revision > header.revision {
@@ -106,7 +123,8 @@ impl Writer<'_> {
             self.count(u64::from(header.len))?;
         }
         // A chaining value that differs makes the sender send the block again.
-        self.tell(Written::Stored { ack: ack(cv), bytes: header.len.into(), link })?;
+        let bytes = if cv == header.cv { header.len.into() } else { 0 };
+        self.tell(Written::Stored { ack: ack(cv), bytes, link })?;
         self.try_whole(header.file)
     }
 

@@ -1,0 +1,118 @@
+//! A person's answer to a waiting request, and how it reaches the sender wherever it is by now.
+
+use std::path::PathBuf;
+
+use filefleet_ctl::proto::{ControlError, ErrorCode, Event as Shown, Reply, TransferState};
+use filefleet_server::protos::name::Name;
+
+use super::Request;
+use crate::control::{error, view};
+use crate::daemon::transfers::new_incoming;
+use crate::daemon::{Answer, Daemon, Event};
+use crate::peer::Session;
+use crate::store::RequestRecord;
+use crate::transfer::proto::{Answer as WireAnswer, Envelope, Message, Totals};
+use crate::transfer::{Reason, Reception, TransferId};
+
+impl Daemon {
+    /// A person accepts: the sender is reached, wherever it is by now, and told.
+    pub(crate) fn accept(&mut self, id: &str, to: Option<PathBuf>, answer: Answer) {
+        let found = self
+            .find_request(id)
+            .map(|request| (request.record.id, name_of(request), request.record.identity));
+        let (id, name, identity) = match found {
+            Ok((id, Ok(name), identity)) => (id, name, identity),
+            Ok((_, Err(error), _)) | Err(error) => return drop(answer.send(Err(error))),
+        };
+        let contact = self.contacts.get(&name).filter(|contact| contact.identity == identity);
+        let own_dir = contact.and_then(|contact| contact.dest_dir.clone());
+        let dest_dir = to.or(own_dir).unwrap_or_else(|| self.received_dir());
+        let peers = self.peers.clone();
+        self.spawn(async move {
+            match peers.session(&name, Some(identity)).await {
+                Ok(session) => Some(Event::Reached { id, dest_dir, session, answer }),
+                Err(failure) => {
+                    let _ = answer.send(Err(error::of_connect(&name, &failure)));
+                    Some(Event::NotReached { id })
+                }
+            }
+        });
+    }
+
+    fn find_request(&self, id: &str) -> Result<&Request, ControlError> {
+        let id = error::request_id(id)?;
+        self.requests.get(&id).ok_or_else(error::no_such_request)
+    }
+
+    pub(in crate::daemon) fn show_request(&mut self, id: TransferId) {
+        if let Some(request) = self.requests.get(&id) {
+            let view = request.record.view.clone();
+            self.show(&Shown::Request(view));
+        }
+    }
+
+    /// The sender of an accepted request was reached.
+    pub(in crate::daemon) fn start_receiving(
+        &mut self,
+        id: TransferId,
+        dest_dir: PathBuf,
+        session: Session,
+        answer: Answer,
+    ) {
+        let Some(request) = self.forget_request(id) else {
+            return drop(answer.send(Err(error::no_such_request())));
+        };
+        let RequestRecord { view, .. } = request.record;
+        let totals = Totals { files: view.files, bytes: view.bytes, exact: view.total_known };
+        let max_bytes = self.sender(&session).max_bytes.or(self.settings.max_size());
+        self.pin(&session);
+        self.receive(id, &session, dest_dir, max_bytes, totals, view::label_of_names(&view.names));
+        let _ = answer.send(Ok(Reply::Done));
+    }
+
+    pub(super) fn receive(
+        &mut self,
+        id: TransferId,
+        session: &Session,
+        dest_dir: PathBuf,
+        max_bytes: Option<u64>,
+        totals: Totals,
+        label: String,
+    ) {
+        session.allow_direct();
+        let record = new_incoming(id, session.name(), session.identity(), label, &dest_dir);
+        let make_dir = dest_dir == self.received_dir();
+        let reception = Reception { id, dest_dir, make_dir, max_bytes, totals };
+        let running = self.engine.receive(reception, session.clone());
+        self.follow(record, running);
+    }
+
+    /// A person declines.
+    pub(crate) fn decline(&mut self, id: &str) -> Result<Reply, ControlError> {
+        let id = self.find_request(id)?.record.id;
+        let Some(request) = self.forget_request(id) else { return Err(error::no_such_request()) };
+        let Ok(name) = name_of(&request) else { return Ok(Reply::Done) };
+        let identity = request.record.identity;
+        let label = view::label_of_names(&request.record.view.names);
+        let mut record = new_incoming(id, &name, identity, label, &self.received_dir());
+        (record.is_final, record.view.state) = (true, TransferState::Declined);
+        // The record answers a sender that cannot be reached now and asks again.
+        self.save_transfer(record);
+        let peers = self.peers.clone();
+        let message =
+            Message::Answer(WireAnswer::Decline { reason: Reason::Declined, text: String::new() });
+        self.spawn(async move {
+            if let Ok(session) = peers.session(&name, Some(identity)).await {
+                let bytes = Envelope { transfer: id, message }.encode();
+                let _ = session.send(bytes.into()).await;
+            }
+            None
+        });
+        Ok(Reply::Done)
+    }
+}
+
+fn name_of(request: &Request) -> Result<Name, ControlError> {
+    let bad = |_| ControlError::new(ErrorCode::Internal, "the request's sender has no valid name");
+    request.record.name.parse().map_err(bad)
+}

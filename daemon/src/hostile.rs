@@ -1,0 +1,12 @@
+//! Hostile peers: the real daemon at one end, and at the other somebody who speaks the peer protocol
+//! by hand and breaks it. After each attempt the daemon still serves others, nothing lies under a real
+//! name that was not verified, nothing was written outside the destination, and nothing panicked.
+
+#![allow(clippy::unwrap_used)]
+
+mod lengths;
+mod names;
+mod numbers;
+mod others;
+mod speaker;
+mod support;

@@ -1,0 +1,14 @@
+//! On one switch.
+
+use crate::support::{Network, Pair, lacks_namespaces};
+
+#[test]
+fn on_one_switch_the_link_is_the_local_network() {
+    if lacks_namespaces() {
+        return;
+    }
+    let network = Network::one_switch();
+    let pair = Pair::on(&network);
+    let done = pair.send("film.bin", 128 << 20);
+    assert_eq!(done["link"], "lan", "{done}");
+}
