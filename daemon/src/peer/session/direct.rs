@@ -114,3 +114,50 @@ impl Direct {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn path(address: &str, on_link: bool, millis: u64) -> Reachable {
+        let rtt = Duration::from_millis(millis);
+        Reachable { remote: address.parse().unwrap(), on_link, rtt }
+    }
+
+    #[test]
+    fn the_first_path_is_dialled_then_only_a_better_one_or_one_to_spare() {
+        let far = path("192.0.2.1:1", false, 9);
+        let near = path("10.0.0.1:1", true, 20);
+        let spare = path("10.0.1.1:1", true, 30);
+        let mut direct = Direct::default();
+        direct.on_reachable(far);
+        assert_eq!(direct.choose(vec![], false), Some(far.remote));
+        assert_eq!(direct.choose(vec![], false), None);
+        direct.dialled(far.remote, true);
+        let linked = vec![(far.remote, false)];
+        direct.on_reachable(near);
+        assert_eq!(direct.choose(linked.clone(), false), Some(near.remote));
+        direct.dialled(near.remote, true);
+        direct.on_reachable(spare);
+        let linked = vec![(near.remote, true)];
+        assert_eq!(direct.choose(linked.clone(), false), None);
+        assert_eq!(direct.choose(linked, true), Some(spare.remote));
+        direct.dialled(spare.remote, true);
+        let linked = vec![(near.remote, true), (spare.remote, true)];
+        assert_eq!(direct.choose(linked, true), None);
+    }
+
+    #[test]
+    fn a_path_that_failed_waits_until_it_answers_again() {
+        let one = path("10.0.0.1:1", true, 1);
+        let mut direct = Direct::default();
+        direct.on_reachable(one);
+        assert_eq!(direct.choose(vec![], false), Some(one.remote));
+        direct.dialled(one.remote, false);
+        assert_eq!(direct.choose(vec![], true), None);
+        direct.on_reachable(one);
+        assert_eq!(direct.choose(vec![], true), Some(one.remote));
+    }
+}
