@@ -48,7 +48,7 @@ pub(crate) struct Inbound {
 }
 
 /// A message that belongs to no running transfer.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Unrouted {
     pub(crate) session: Session,
     pub(crate) transfer: TransferId,
@@ -216,13 +216,24 @@ impl Engine {
             }
         };
         let session = session.clone();
-        // A receiver that is gone has ended; what it is told late does not matter.
-        match self.route(transfer, &session) {
-            Some(route) => drop(route.mailbox.send(Inbound { session, message }).await),
-            None => {
-                drop(self.shared.unrouted.send(Unrouted { session, transfer, message }).await);
-            }
+        let inbound = Inbound { session, message };
+        // A transfer whose mailbox is closed has ended: what comes now, its records answer.
+        let inbound = match self.route(transfer, &inbound.session) {
+            Some(route) => route.mailbox.send(inbound).await.err().map(|unsent| unsent.0),
+            None => Some(inbound),
+        };
+        if let Some(Inbound { session, message }) = inbound {
+            // A daemon that no longer listens is about to end.
+            drop(self.shared.unrouted.send(Unrouted { session, transfer, message }).await);
         }
+    }
+
+    /// Hands a message to a transfer that has begun since it came; false if there is none.
+    pub(crate) fn redeliver(&self, unrouted: &Unrouted) -> bool {
+        let Unrouted { session, transfer, message } = unrouted.clone();
+        let Some(route) = self.route(transfer, &session) else { return false };
+        // Full: the peer says it again and again, or has far too much to say.
+        route.mailbox.try_send(Inbound { session, message }).is_ok()
     }
 
     /// Reads a stream and hands what it carries to the writing thread of its transfer.

@@ -58,9 +58,17 @@ impl Daemon {
     }
 
     pub(super) fn on_unrouted(&mut self, unrouted: Unrouted, record: Option<Box<TransferRecord>>) {
+        // It may have ended a moment ago; then its record must say how.
+        self.on_progress(unrouted.transfer);
+        // What memory knows is newer than what the store knew a moment ago.
+        let known = self.known_transfer(unrouted.transfer).cloned().map(Box::new);
+        let record = known.or(record);
+        let again = unrouted.clone();
         let Unrouted { session, transfer, message } = unrouted;
         match message {
             Message::Request { totals, preview } => match record {
+                // It began while this request was on its way: taken once, it goes on from here.
+                Some(record) if !record.is_final && self.engine.redeliver(&again) => {}
                 Some(record) => self.answer_from_record(&session, &record),
                 None => self.on_request(session, transfer, totals, preview),
             },

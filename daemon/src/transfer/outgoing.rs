@@ -3,12 +3,12 @@
 
 use std::collections::VecDeque;
 
-use super::proto::{Ack, Envelope, MAX_ACKS, Message, TransferId};
+use super::proto::{Ack, Envelope, MAX_ACKS, MAX_PACK_ENTRIES, Message, TransferId};
 use crate::peer::{CloseReason, Session, SessionClosed};
 
-/// More waiting messages than an honest peer can cause by not reading for a while: what it asks for
-/// is bounded by the chunks in flight.
-const MAX_WAITING: usize = 4_096;
+/// More waiting messages than an honest peer can cause by not reading for a while: each of the chunks
+/// in flight may be a pack, and each of its entries a file that cannot be stored.
+const MAX_WAITING: usize = 33 * MAX_PACK_ENTRIES as usize;
 
 /// A queue of messages of one transfer.
 #[derive(Debug)]
@@ -38,6 +38,15 @@ impl Outgoing {
     pub(crate) fn push_delivered(&mut self, files: u64, bytes: u64) {
         self.queue.retain(|message| !matches!(message, Message::Delivered { .. }));
         self.queue.push_back(Message::Delivered { files, bytes });
+    }
+
+    /// The message that goes last.
+    pub(crate) fn last(&self) -> Option<&Message> {
+        self.queue.back()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -10,7 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::writer::{Block, Job};
 use crate::peer::IncomingStream;
-use crate::transfer::buffer::Pool;
+use crate::transfer::buffer::{Buffer, Pool};
+use crate::transfer::hash::BLOCK;
 use crate::transfer::proto::{BlockHeader, PREFIX_LEN, PackHeader, Prefix, StreamKind, WireError};
 
 /// The receive budget of the whole process: what blocks on their way from a socket to a disk may
@@ -18,6 +19,8 @@ use crate::transfer::proto::{BlockHeader, PREFIX_LEN, PackHeader, Prefix, Stream
 pub(crate) const RECEIVE_BUDGET: usize = 48 << 20;
 /// The budget is counted in units of this many bytes.
 const BUDGET_UNIT: usize = 1 << 10;
+/// The most content of one stream.
+const BLOCK_LEN: usize = BLOCK as usize;
 /// How long a stream may keep its share of the budget without being through: a block at 35 kB/s.
 const STREAM_LIMIT: Duration = Duration::from_secs(30);
 /// Tells the sender that a stream's transfer is not known here.
@@ -74,7 +77,10 @@ pub(crate) async fn read_job(
     budget: &Budget,
 ) -> Result<Job, StreamError> {
     let header_len = usize::try_from(prefix.header_len).map_err(|_| StreamError::Read)?;
-    let header_permit = budget.share(header_len).await;
+    // All at once, for streams that held one part and waited for another could block each other; and
+    // before the time runs: a busy disk is not the stream's fault, and what is dropped here after it
+    // has arrived is never sent again.
+    let mut permit = budget.share(header_len + BLOCK_LEN).await;
     let read = async {
         let mut header = vec![0; header_len];
         read_exact(&mut incoming.stream, &mut header).await?;
@@ -82,15 +88,16 @@ pub(crate) async fn read_job(
             StreamKind::Block => {
                 let header = BlockHeader::decode(&header)?;
                 let len = usize::try_from(header.len).map_err(|_| StreamError::Read)?;
-                let (content, permit) = read_content(&mut incoming.stream, len, budget).await?;
+                let content = read_content(&mut incoming.stream, len, budget).await?;
+                give_back(&mut permit, header_len + len);
                 Ok(Job::Block(Block { header, content, link: incoming.kind, permit }))
             }
             StreamKind::Pack => {
                 let header = PackHeader::decode(&header)?;
                 let len = header.content_len().and_then(|len| usize::try_from(len).ok());
                 let len = len.ok_or(StreamError::Read)?;
-                let (content, mut permit) = read_content(&mut incoming.stream, len, budget).await?;
-                permit.merge(header_permit);
+                let content = read_content(&mut incoming.stream, len, budget).await?;
+                give_back(&mut permit, header_len + len);
                 Ok(Job::Pack { header, content, link: incoming.kind, permit })
             }
         }
@@ -102,11 +109,16 @@ async fn read_content(
     stream: &mut RecvStream,
     len: usize,
     budget: &Budget,
-) -> Result<(crate::transfer::buffer::Buffer, OwnedSemaphorePermit), StreamError> {
-    let permit = budget.share(len).await;
+) -> Result<Buffer, StreamError> {
     let mut content = budget.pool.take(len);
     read_exact(stream, content.as_mut()).await?;
-    Ok((content, permit))
+    Ok(content)
+}
+
+/// Gives back what a share has beyond `needed` bytes.
+fn give_back(permit: &mut OwnedSemaphorePermit, needed: usize) {
+    let units = permit.num_permits().saturating_sub(needed.div_ceil(BUDGET_UNIT));
+    drop(permit.split(units));
 }
 
 async fn read_exact(stream: &mut RecvStream, bytes: &mut [u8]) -> Result<(), StreamError> {
