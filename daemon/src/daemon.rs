@@ -273,12 +273,13 @@ impl Daemon {
     }
 
     /// Writes to the store beside the loop; a failure is something the user must hear about. It is
-    /// not given up when the daemon stops.
-    fn save<T>(
+    /// not given up when the daemon stops, and what is saved first is written first.
+    fn save<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, crate::store::StoreError>> + Send + 'static,
     ) {
         let events = self.events.clone();
+        let work = crate::store::begin(work);
         self.tasks.spawn(async move {
             if let Err(error) = work.await {
                 let text = format!("cannot save: {}", crate::error::chain(&error));

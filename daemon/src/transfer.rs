@@ -229,14 +229,30 @@ impl Engine {
         };
         let session = session.clone();
         let turn = Arc::clone(turns).acquire_owned().await.expect("the turns are never closed");
-        // A receiver that is gone has ended; what it is told late does not matter.
-        match self.route(transfer, &session) {
-            Some(route) => drop(route.mailbox.send(Inbound { session, message }).await),
-            None => {
-                let unrouted = Unrouted { session, transfer, message, turn: Turn(turn) };
-                drop(self.shared.unrouted.send(unrouted).await);
-            }
+        let inbound = Inbound { session, message };
+        // A transfer whose mailbox is closed has ended: what comes now, its records answer.
+        let inbound = match self.route(transfer, &inbound.session) {
+            Some(route) => route.mailbox.send(inbound).await.err().map(|unsent| unsent.0),
+            None => Some(inbound),
+        };
+        if let Some(Inbound { session, message }) = inbound {
+            let unrouted = Unrouted { session, transfer, message, turn: Turn(turn) };
+            // A daemon that no longer listens is about to end.
+            drop(self.shared.unrouted.send(unrouted).await);
         }
+    }
+
+    /// Hands a message to a transfer that has begun since it came; false if there is none.
+    pub(crate) fn redeliver(
+        &self,
+        session: &Session,
+        transfer: TransferId,
+        message: Message,
+    ) -> bool {
+        let Some(route) = self.route(transfer, session) else { return false };
+        let session = session.clone();
+        // Full: the peer says it again and again, or has far too much to say.
+        route.mailbox.try_send(Inbound { session, message }).is_ok()
     }
 
     /// Reads a stream and hands what it carries to the writing thread of its transfer.

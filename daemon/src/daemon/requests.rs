@@ -58,13 +58,22 @@ impl Daemon {
     }
 
     pub(super) fn on_unrouted(&mut self, unrouted: Unrouted, record: Option<Box<TransferRecord>>) {
+        // It may have ended a moment ago; then its record must say how.
+        self.on_progress(unrouted.transfer);
+        // What memory knows is newer than what the store knew a moment ago.
+        let known = self.known_transfer(unrouted.transfer).cloned().map(Box::new);
+        let record = known.or(record);
         // Dealt with when this returns, unless the turn is handed on.
         let Unrouted { session, transfer, message, turn } = unrouted;
-        // It may have been accepted in another session meanwhile.
-        let record = record.or_else(|| self.known_transfer(transfer).cloned().map(Box::new));
         match message {
             Message::Request { totals, preview } => match record {
-                Some(record) => self.answer_from_record(&session, &record),
+                Some(record) => {
+                    // It began while this request was on its way: taken once, it goes on from here.
+                    let again = Message::Request { totals, preview };
+                    if record.is_final || !self.engine.redeliver(&session, transfer, again) {
+                        self.answer_from_record(&session, &record);
+                    }
+                }
                 None => self.on_request(session, transfer, totals, preview, turn),
             },
             Message::Totals(totals) => self.on_totals(&session, transfer, totals, turn),

@@ -41,7 +41,10 @@ impl Transfer {
     pub(super) fn unsaved_record(&self) -> Option<TransferRecord> {
         let running = self.running.as_ref()?;
         let mut record = self.record.clone();
-        if record.view.state == TransferState::Waiting
+        // A person may have cancelled or declined it a moment ago.
+        let goes_on = !running.progress.borrow().is_over();
+        if goes_on
+            && record.view.state == TransferState::Waiting
             && !record.incoming
             && record.view.bytes_done == 0
         {
@@ -63,10 +66,12 @@ impl Daemon {
             let waits = record.view.state == TransferState::Waiting && record.view.bytes_done == 0;
             match to {
                 Ok(to) if !record.incoming && waits => {
+                    // Somebody first met by this transfer was pinned after it was recorded.
+                    let pinned = self.contacts.get(&to).map(|contact| contact.identity);
                     let order = Order {
                         id: record.id,
                         to,
-                        expected: record.identity,
+                        expected: record.identity.or(pinned),
                         sources: record.sources.clone(),
                         asked: true,
                     };

@@ -47,33 +47,35 @@ async fn streams_that_bring_no_content_hold_up_nobody_else() {
     scene.finish().await;
 }
 
+/// Sends 31 blocks of files that were never announced.
+fn park_blocks(speaker: &Speaker, sending: &mut JoinSet<Option<()>>) {
+    for file in 0..31 {
+        let (header, content) = zeros(file, 0, 0, 2 * BLOCK);
+        let (session, id) = (speaker.got.session.clone(), speaker.id);
+        sending.spawn(async move {
+            let (_, _, mut stream) = session.open_stream().await.ok()?;
+            stream.write_all(&block_of(id, &header, &content)).await.ok()?;
+            stream.finish().ok()?;
+            stream.stopped().await.ok().map(drop)
+        });
+    }
+}
+
 #[tokio::test]
 async fn blocks_that_wait_for_their_file_hold_up_nobody_else_and_not_for_long() {
     let mut scene = Scene::with_trusted_mallory().await;
     let mut speaker = Speaker::accepted(&mut scene.mallory).await;
     let first = speaker.id;
     let mut sending = JoinSet::new();
-    for _ in 0..2 {
-        for file in 0..31 {
-            let (header, content) = zeros(file, 0, 0, 2 * BLOCK);
-            let (session, id) = (speaker.got.session.clone(), speaker.id);
-            // Those for which there is no room wait.
-            sending.spawn(async move {
-                let (_, _, mut stream) = session.open_stream().await.ok()?;
-                stream.write_all(&block_of(id, &header, &content)).await.ok()?;
-                stream.finish().ok()?;
-                stream.stopped().await.ok()
-            });
-        }
-        // So many at least are there now.
-        for _ in 0..15 {
-            sending.join_next().await;
-        }
-        speaker.ask().await;
+    park_blocks(&speaker, &mut sending);
+    // So many at least are there now; those for which there is no room wait.
+    for _ in 0..15 {
+        sending.join_next().await;
     }
+    speaker.ask().await;
+    park_blocks(&speaker, &mut sending);
     scene.still_serves().await;
     scene.still_serves().await;
-    speaker.id = first;
     let of_first = async {
         loop {
             let heard = speaker.hear_any().await;

@@ -125,16 +125,17 @@ async fn more_folders_than_memory_is_meant_for_are_refused() {
 async fn blocks_of_files_that_were_never_announced_are_bounded() {
     let mut scene = Scene::with_trusted_mallory().await;
     let mut speaker = Speaker::accepted(&mut scene.mallory).await;
+    // Of one byte each, so that they do not fill the budget before.
     for file in 0..33 {
-        let (header, content) = zeros(file, 0, 0, SIZE);
+        let (header, content) = zeros(file, 0, 1, BLOCK + 1);
         speaker.stream(&block_of(speaker.id, &header, &content)).await;
     }
     refused(&scene, &mut speaker).await;
     // A revision that was never announced, of a file that was.
     speaker.ask().await;
-    speaker.start(0, 0, "open", SIZE).await;
+    speaker.start(0, 0, "open", BLOCK + 1).await;
     for revision in 1..=33 {
-        let (header, content) = zeros(0, revision, 0, SIZE);
+        let (header, content) = zeros(0, revision, 1, BLOCK + 1);
         speaker.stream(&block_of(speaker.id, &header, &content)).await;
     }
     refused(&scene, &mut speaker).await;

@@ -23,7 +23,7 @@ use self::actor::Actor;
 use super::{
     ConnectError, Gate, PeerEvent, Session,
     link::{Local, server_config},
-    session::actor::Waiter,
+    session::command::Waiter,
 };
 use crate::{
     connect::driver::Connector,

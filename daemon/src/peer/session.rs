@@ -2,6 +2,7 @@
 //! `session/actor.rs`.
 
 pub(super) mod actor;
+pub(super) mod command;
 mod direct;
 mod links;
 mod recall;

@@ -3,12 +3,12 @@
 
 use std::collections::VecDeque;
 
-use super::proto::{Ack, Envelope, MAX_ACKS, Message, TransferId};
+use super::proto::{Ack, Envelope, MAX_ACKS, MAX_PACK_ENTRIES, Message, TransferId};
 use crate::peer::{CloseReason, Session, SessionClosed};
 
-/// More waiting messages than an honest peer can cause by not reading for a while: what it asks for
-/// is bounded by the chunks in flight.
-const MAX_WAITING: usize = 4_096;
+/// More waiting messages than an honest peer can cause by not reading for a while: each of the chunks
+/// in flight may be a pack, and each of its entries a file that cannot be stored.
+const MAX_WAITING: usize = 33 * MAX_PACK_ENTRIES as usize;
 
 /// A queue of messages of one transfer.
 #[derive(Debug)]
@@ -38,6 +38,15 @@ impl Outgoing {
     pub(crate) fn push_delivered(&mut self, files: u64, bytes: u64) {
         self.queue.retain(|message| !matches!(message, Message::Delivered { .. }));
         self.queue.push_back(Message::Delivered { files, bytes });
+    }
+
+    /// The message that goes last.
+    pub(crate) fn last(&self) -> Option<&Message> {
+        self.queue.back()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -89,5 +98,55 @@ pub(crate) async fn flush_one(outgoing: &mut Outgoing, session: Option<&Session>
     if !sent {
         // The session's end is seen by `closed`; a failed attempt must not be repeated at once.
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outgoing() -> Outgoing {
+        Outgoing::new(TransferId([1; 16]))
+    }
+
+    #[test]
+    fn acknowledgements_share_a_message_in_order_and_up_to_its_bound() {
+        let mut outgoing = outgoing();
+        let ack = |number| Ack::Pack { number };
+        (0..300).for_each(|number| outgoing.push_ack(ack(number)));
+        outgoing.push(Message::Finish { entries: 1 });
+        outgoing.push_ack(ack(300));
+        let acks: Vec<_> = (0..301).map(ack).collect();
+        let (first, rest) = acks.split_at(MAX_ACKS.into());
+        let expected = [
+            Message::Acked(first.to_vec()),
+            Message::Acked(rest[..44].to_vec()),
+            Message::Finish { entries: 1 },
+            Message::Acked(rest[44..].to_vec()),
+        ];
+        assert!(outgoing.queue.iter().eq(&expected));
+        assert_eq!(outgoing.last(), Some(&expected[3]));
+    }
+
+    #[test]
+    fn only_the_last_count_of_what_is_durable_waits() {
+        let mut outgoing = outgoing();
+        outgoing.push_delivered(1, 10);
+        outgoing.push_ack(Ack::Pack { number: 0 });
+        outgoing.push_delivered(2, 20);
+        assert_eq!(outgoing.len(), 2);
+        assert_eq!(outgoing.last(), Some(&Message::Delivered { files: 2, bytes: 20 }));
+    }
+
+    #[test]
+    fn every_file_of_the_packs_in_flight_may_fail_and_no_more() {
+        let mut outgoing = outgoing();
+        let most = 32 * usize::from(MAX_PACK_ENTRIES);
+        (0..most).for_each(|_| outgoing.push(Message::Finish { entries: 0 }));
+        assert!(!outgoing.is_overfull());
+        (0..most).for_each(|_| outgoing.push(Message::Finish { entries: 0 }));
+        assert!(outgoing.is_overfull());
+        outgoing.clear();
+        assert!(outgoing.is_empty());
     }
 }

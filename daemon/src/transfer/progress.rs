@@ -133,6 +133,13 @@ impl Default for Progress {
 }
 
 impl Progress {
+    /// Whether it has ended otherwise than by this daemon's stop.
+    pub(crate) fn is_over(&self) -> bool {
+        let stopped =
+            |fault: &Fault| !fault.by_peer && fault.cause == Cause::Reason(Reason::GoingAway);
+        self.state.is_final() && !self.fault.as_ref().is_some_and(stopped)
+    }
+
     /// Counts a file that was given up.
     pub(crate) fn file_failed(&mut self, path: String, reason: Reason, text: String) {
         self.failed_files += 1;
@@ -207,5 +214,60 @@ impl RateMeter {
     /// Time since the first sample.
     pub(crate) fn elapsed(&self, now: Instant) -> Duration {
         self.started.map_or(Duration::ZERO, |started| now.duration_since(started))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_follows_the_last_seconds_and_the_window_stays_small() {
+        let start = Instant::now();
+        let at = |millis| start + Duration::from_millis(millis);
+        let mut meter = RateMeter::new();
+        assert_eq!((meter.elapsed(start), meter.sample(start, 0)), (Duration::ZERO, 0));
+        assert_eq!(meter.sample(start, 500), 0, "no time has passed");
+        let rates: Vec<_> = (1..=200).map(|n| meter.sample(at(n * 50), n * 50_000)).collect();
+        assert!(rates.iter().all(|rate| *rate == 1_000_000), "{rates:?}");
+        assert!(meter.samples.len() <= 32);
+        let idle: Vec<_> =
+            (1..=80).map(|n| meter.sample(at(10_000 + n * 50), 10_000_000)).collect();
+        assert!(idle.is_sorted_by(|one, next| one >= next));
+        assert_eq!(idle.last(), Some(&0));
+        assert_eq!(meter.elapsed(at(14_000)), Duration::from_secs(14));
+        assert_eq!(meter.sample(at(14_200), 0), 0, "a count that falls is no rate");
+    }
+
+    #[test]
+    fn the_link_that_carried_most_is_named() {
+        let mut links = LinkBytes::default();
+        assert_eq!(links.most(), None);
+        links.add(LinkKind::Relayed, 10);
+        assert_eq!(links.most(), Some(LinkKind::Relayed));
+        links.add(LinkKind::Direct, 10);
+        assert_eq!(links.most(), Some(LinkKind::Direct), "of two alike the better one");
+        links.add(LinkKind::Lan, 9);
+        links.add(LinkKind::Relayed, 1);
+        assert_eq!(links.most(), Some(LinkKind::Relayed));
+    }
+
+    #[test]
+    fn file_faults_are_counted_and_only_the_first_are_kept() {
+        let mut progress = Progress::default();
+        (0..300).for_each(|n| progress.file_failed(n.to_string(), Reason::Io, String::new()));
+        assert_eq!((progress.failed_files, progress.file_faults.len()), (300, MAX_FILE_FAULTS));
+    }
+
+    #[test]
+    fn only_a_stop_of_this_daemon_lets_a_waiting_transfer_go_on() {
+        let ended = |fault: Fault| {
+            Progress { state: fault.state(), fault: Some(fault), ..Progress::default() }.is_over()
+        };
+        assert!(!Progress::default().is_over());
+        assert!(!ended(Fault::reason(Reason::GoingAway, "")));
+        assert!(ended(Fault::from_peer(Reason::GoingAway, "")));
+        assert!(ended(Fault::reason(Reason::Cancelled, "")));
+        assert!(ended(Fault::from_peer(Reason::Declined, "")));
     }
 }

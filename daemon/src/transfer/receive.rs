@@ -32,6 +32,9 @@ const MAX_JOBS: usize = 256;
 /// How long blocks may wait for the start of their file. It comes with them or, when its link died,
 /// within a few seconds over another.
 const PARK_LIMIT: Duration = Duration::from_secs(15);
+/// Failed files that are said again in a new session. One is enough for the sender to know that not
+/// all went well; these are as many as anybody reads.
+const MAX_SAID_AGAIN: usize = 1_000;
 /// How often progress is told.
 const PROGRESS_STEP: Duration = Duration::from_millis(100);
 
@@ -87,6 +90,7 @@ pub(crate) async fn run(
         progress,
         stop,
         outgoing: Outgoing::new(id),
+        failed: Vec::new(),
         instance: random_instance(),
         lost_at: None,
         parked_since: None,
@@ -118,6 +122,8 @@ struct Receiver {
     progress: watch::Sender<Progress>,
     stop: Stop,
     outgoing: Outgoing,
+    /// Files that could not be stored: said again in a new session, for the word of it may be lost.
+    failed: Vec<Message>,
     instance: u64,
     lost_at: Option<Instant>,
     /// Since when a block waits for the start of its file.
@@ -168,6 +174,8 @@ impl Receiver {
 
     fn inbound(&mut self, Inbound { session, message }: Inbound) -> Result<(), Fault> {
         match message {
+            // One that was on its way when its session ended was asked again in another.
+            Message::Request { .. } if session.close_reason().is_some() => {}
             Message::Request { .. } => {
                 // The sender has lost the session and goes on in this one.
                 self.guard = Some(session.hold());
@@ -178,6 +186,7 @@ impl Receiver {
                     progress.detail = None;
                 });
                 self.accept();
+                self.failed.iter().for_each(|failed| self.outgoing.push(failed.clone()));
             }
             Message::Totals(totals) => {
                 self.progress.send_modify(|progress| progress.totals = totals);
@@ -225,7 +234,11 @@ impl Receiver {
             }
             Written::FileFailed { file, path, reason, text } => {
                 self.progress.send_modify(|p| p.file_failed(path, reason, text.clone()));
-                self.outgoing.push(Message::FileFailed { file, reason, text });
+                let failed = Message::FileFailed { file, reason, text };
+                self.outgoing.push(failed.clone());
+                if self.failed.len() < MAX_SAID_AGAIN {
+                    self.failed.push(failed);
+                }
             }
             Written::GivenUp { path, reason, text } => {
                 self.progress.send_modify(|progress| progress.file_failed(path, reason, text));
@@ -286,6 +299,8 @@ impl Receiver {
 
     /// Tells the sender how it ended, waits for the writing thread to clean up, and tells `progress`.
     async fn end(mut self, outcome: Result<(), Fault>, writing: tokio::task::JoinHandle<()>) {
+        // First: the thread may be waiting to tell, and then takes no jobs.
+        self.told.close();
         if let Err(fault) = &outcome {
             // A closed queue says that the thread has ended by itself.
             let _ = self.jobs.send(Job::Abandon).await;
@@ -294,14 +309,27 @@ impl Receiver {
                 self.outgoing.push(Message::Cancel { reason, text: fault.text.clone() });
             }
         }
-        self.told.close();
         if let Err(error) = writing.await {
             tracing::error!(%error, "the writing thread of a transfer ended badly");
         }
+        // Before the goodbye: whoever asks from now on is answered from the record.
+        self.tell_outcome(outcome);
+        let last = self.outgoing.last().cloned();
         if let Some(session) = self.session.take() {
-            // The sender asks again for what does not reach it, and is answered from the record.
             let _ = tokio::time::timeout(GOODBYE, self.outgoing.flush(&session)).await;
         }
+        // Who asked in another session meanwhile would wait for ever.
+        self.mailbox.close();
+        while let Some(Inbound { session, message }) = self.mailbox.recv().await {
+            if let (Message::Request { .. }, Some(last)) = (message, &last) {
+                self.outgoing.clear();
+                self.outgoing.push(last.clone());
+                let _ = tokio::time::timeout(GOODBYE, self.outgoing.flush(&session)).await;
+            }
+        }
+    }
+
+    fn tell_outcome(&self, outcome: Result<(), Fault>) {
         self.progress.send_modify(|progress| match outcome {
             Ok(()) if progress.failed_files == 0 => progress.state = State::Done,
             Ok(()) => {

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use self::ask::Asked;
 pub(crate) use self::ask::connect_fault;
 use self::flight::Flight;
 use self::reader::Step;
@@ -25,6 +26,7 @@ use super::buffer::Pool;
 use super::outgoing::Outgoing;
 use super::progress::{Cause, Fault, Progress, RateMeter, State};
 use super::proto::{Message, Preview, Reason, TransferId};
+use super::ranges::{Inserted, RangeSet};
 use super::source::Source;
 use crate::peer::{CloseReason, LinkKind, Peers, Session};
 use crate::transfer::{Inbound, Stop};
@@ -33,6 +35,9 @@ use filefleet_server::protos::name::Name;
 
 /// The most pages of the manifest that are looked up at once.
 const MAX_PAGES: usize = 2;
+/// Messages that may wait for the session before no more pages are looked up: a receiver that asks
+/// and does not read gets none.
+const MAX_BACKLOG: usize = 64;
 /// How long a goodbye may take before the transfer ends without it.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -109,6 +114,8 @@ struct Content {
     open_files: std::collections::BTreeMap<u64, OpenFile>,
     /// Files that were given up after the receiver had heard of them.
     failed: Vec<Message>,
+    /// Files that either side gave up, so that each is reported once.
+    given_up: RangeSet,
     finish: Option<Message>,
     outgoing: Outgoing,
     meter: RateMeter,
@@ -149,6 +156,7 @@ impl Sender {
             flight: Flight::default(),
             open_files: std::collections::BTreeMap::new(),
             failed: Vec::new(),
+            given_up: RangeSet::default(),
             finish: None,
             outgoing: Outgoing::new(order.id),
             meter: RateMeter::new(),
@@ -172,7 +180,13 @@ impl Sender {
     }
 
     async fn run(&mut self) -> Result<(), Fault> {
-        if let Some(report) = self.reports.recv().await {
+        let report = tokio::select! {
+            biased;
+            // A source on a network drive may not answer.
+            fault = self.stop.requested() => return Err(fault),
+            report = self.reports.recv() => report,
+        };
+        if let Some(report) = report {
             self.preview = report.preview;
             self.progress.send_modify(|progress| progress.totals = report.totals);
         }
@@ -185,7 +199,11 @@ impl Sender {
                     None => continue,
                 },
             };
-            let Some(session) = answered else { continue };
+            let session = match answered {
+                Asked::Go(session) => session,
+                Asked::Lost => continue,
+                Asked::Complete => return Ok(()),
+            };
             lost_at = None;
             match self.stream(session).await? {
                 Phase::Complete => return Ok(()),
@@ -202,7 +220,7 @@ impl Sender {
     /// Looks up a page of the manifest on a blocking thread.
     fn page(&mut self, offset: u64, limit: u16) {
         // A peer that asks faster than we walk gets fewer answers.
-        if self.pages.len() < MAX_PAGES {
+        if self.pages.len() < MAX_PAGES && self.content.outgoing.len() < MAX_BACKLOG {
             let source = Arc::clone(&self.source);
             self.pages.spawn_blocking(move || survey::page(&source, offset, limit));
         }
@@ -262,6 +280,8 @@ fn refuse_to_go_on(reason: &CloseReason) -> Result<(), Fault> {
     match reason {
         CloseReason::GoingAway => Err(Fault::from_peer(Reason::GoingAway, "")),
         CloseReason::IdentityChanged => Err(Fault::new(Cause::IdentityChanged, "")),
+        // The same would happen again, as often as we try.
+        CloseReason::Protocol => Err(Fault::reason(Reason::Protocol, "")),
         _ => Ok(()),
     }
 }

@@ -52,7 +52,7 @@ fn a_receiver_that_is_stopped_ends_the_transfer_on_both_sides() {
     assert_eq!(pair.bob.received_names(), [""; 0]);
     pair.bob.start();
     assert_eq!(last_transfer(&pair)["state"], "failed");
-    sends_again(&mut pair);
+    sends_again(&pair);
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_sender_that_is_stopped_ends_the_transfer_on_both_sides() {
     assert_eq!(failed["error"]["code"], "interrupted", "{failed}");
     assert_eq!(pair.bob.received_names(), [""; 0]);
     pair.alice.start();
-    sends_again(&mut pair);
+    sends_again(&pair);
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn a_receiver_that_is_killed_ends_the_transfer_and_leaves_nothing_once_it_is_bac
     pair.bob.stop().done();
     assert_eq!(pair.bob.received_names(), [""; 0]);
     pair.bob.start();
-    sends_again(&mut pair);
+    sends_again(&pair);
 }
 
 #[test]
@@ -120,20 +120,11 @@ fn a_waiting_request_outlives_a_restart_of_both_sides() {
     pair.bob.start();
     assert_eq!(pair.bob.requests()[0]["id"], id.as_str());
     let mut watching = pair.alice.watch();
-    accept_when_both_are_back(&pair, &id);
+    pair.alice.registered_again();
+    pair.bob.registered_again();
+    pair.bob.ffctl(&["accept", &id]).done();
     watching.ended(&id, "done");
     assert_eq!(pair.bob.received_names(), ["letter"]);
-}
-
-/// Waits until both are registered, then accepts.
-fn accept_when_both_are_back(pair: &Pair, id: &str) {
-    for user in [&pair.alice, &pair.bob] {
-        let mut watching = user.watch();
-        if user.status()["registered"] != true {
-            watching.until("registration", |event| event["registered"] == true);
-        }
-    }
-    pair.bob.ffctl(&["accept", id]).done();
 }
 
 #[track_caller]
@@ -143,13 +134,9 @@ fn last_transfer(pair: &Pair) -> serde_json::Value {
 
 /// Everything works as before.
 #[track_caller]
-fn sends_again(pair: &mut Pair) {
-    for user in [&pair.alice, &pair.bob] {
-        let mut watching = user.watch();
-        if user.status()["registered"] != true {
-            watching.until("registration", |event| event["registered"] == true);
-        }
-    }
+fn sends_again(pair: &Pair) {
+    pair.alice.registered_again();
+    pair.bob.registered_again();
     let source = pair.alice.file("again");
     write_random(Path::new(&source), 2 << 20);
     pair.alice.send("bob", &[&source]).done();

@@ -30,7 +30,10 @@ use super::{
         Admission, ConnectError, Gate, Peer, PeerEvent, Session,
         close::{CloseCode, CloseReason},
         link::{FAREWELL, Local, Opened},
-        session::actor::{Command, Ending, Parts, SessionActor, Waiter, ticket_of},
+        session::{
+            actor::{Parts, SessionActor, ticket_of},
+            command::{Command, Ending, Waiter},
+        },
     },
     Request,
 };

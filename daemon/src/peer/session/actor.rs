@@ -17,7 +17,7 @@ use filefleet_server::{
     protos::{relay::SessionId, rendezvous::RefuseReason},
 };
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
     time::{Interval, MissedTickBehavior, interval, timeout},
 };
@@ -31,6 +31,7 @@ use super::{
         mailbox::{Inbox, Outbox},
     },
     Ends, Session,
+    command::{Command, Ending, Waiter},
     direct::Direct,
     links::Links,
     recall::Recall,
@@ -57,31 +58,6 @@ const MESSAGES: usize = 32;
 
 /// Calls whose refusal may still come in.
 const TICKETS: usize = 8;
-
-/// What the peers' actor tells a session.
-#[derive(Debug)]
-pub(in crate::peer) enum Command {
-    /// Make the relayed link of a call.
-    Call(Ticket),
-    /// The callee refused a call.
-    Refused(SessionId, RefuseReason),
-    /// The peer has connected to the main socket.
-    Adopt(quinn::Connection),
-    /// Tell when there is a link, or that there will be none.
-    Wait(Waiter),
-}
-
-/// Who waits for a session.
-pub(in crate::peer) type Waiter = oneshot::Sender<Result<Session, ConnectError>>;
-
-/// How a session ended.
-#[derive(Debug)]
-pub(in crate::peer) enum Ending {
-    /// It is over.
-    Closed(CloseReason),
-    /// The peer's device began a newer session, of which this is the first link.
-    Replaced(Box<Opened>),
-}
 
 /// What a session is made from.
 #[derive(Debug)]

@@ -13,8 +13,10 @@ use crate::connect::{
 
 /// Direct links at a time: one to use, one to turn to.
 pub(super) const MAX_DIRECT: usize = 2;
-/// While there is no direct link, everything is looked at again so often.
-const AGAIN: Duration = Duration::from_secs(30);
+/// While a direct link is wanted and there is none, everybody is asked again after pauses that
+/// double from the first to the last.
+const PAUSE: Duration = Duration::from_secs(5);
+const MAX_PAUSE: Duration = Duration::from_secs(60);
 
 /// The remote address of a direct link, and whether it is on a shared network.
 pub(super) type Taken = (SocketAddr, bool);
@@ -28,6 +30,8 @@ pub(super) struct Direct {
     reachable: Vec<Reachable>,
     dialling: Vec<Taken>,
     looked_at: Option<Instant>,
+    /// How often in vain.
+    looks: u32,
 }
 
 impl Direct {
@@ -77,10 +81,12 @@ impl Direct {
 
     /// Looks again from time to time while a direct link is wanted.
     pub(super) fn tick(&mut self, now: Instant, wanted: bool) {
-        if !wanted {
-            self.looked_at = Some(now);
-        } else if self.looked_at.is_some_and(|at| now.duration_since(at) > AGAIN) {
+        let pause = PAUSE * 2_u32.saturating_pow(self.looks);
+        if !wanted || self.attempt.is_none() {
+            (self.looked_at, self.looks) = (Some(now), 0);
+        } else if self.looked_at.is_some_and(|at| now.duration_since(at) > pause.min(MAX_PAUSE)) {
             self.restart();
+            self.looks += 1;
         }
     }
 
@@ -106,5 +112,52 @@ impl Direct {
         if !succeeded {
             self.reachable.retain(|path| path.remote != remote);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn path(address: &str, on_link: bool, millis: u64) -> Reachable {
+        let rtt = Duration::from_millis(millis);
+        Reachable { remote: address.parse().unwrap(), on_link, rtt }
+    }
+
+    #[test]
+    fn the_first_path_is_dialled_then_only_a_better_one_or_one_to_spare() {
+        let far = path("192.0.2.1:1", false, 9);
+        let near = path("10.0.0.1:1", true, 20);
+        let spare = path("10.0.1.1:1", true, 30);
+        let mut direct = Direct::default();
+        direct.on_reachable(far);
+        assert_eq!(direct.choose(vec![], false), Some(far.remote));
+        assert_eq!(direct.choose(vec![], false), None);
+        direct.dialled(far.remote, true);
+        let linked = vec![(far.remote, false)];
+        direct.on_reachable(near);
+        assert_eq!(direct.choose(linked.clone(), false), Some(near.remote));
+        direct.dialled(near.remote, true);
+        direct.on_reachable(spare);
+        let linked = vec![(near.remote, true)];
+        assert_eq!(direct.choose(linked.clone(), false), None);
+        assert_eq!(direct.choose(linked, true), Some(spare.remote));
+        direct.dialled(spare.remote, true);
+        let linked = vec![(near.remote, true), (spare.remote, true)];
+        assert_eq!(direct.choose(linked, true), None);
+    }
+
+    #[test]
+    fn a_path_that_failed_waits_until_it_answers_again() {
+        let one = path("10.0.0.1:1", true, 1);
+        let mut direct = Direct::default();
+        direct.on_reachable(one);
+        assert_eq!(direct.choose(vec![], false), Some(one.remote));
+        direct.dialled(one.remote, false);
+        assert_eq!(direct.choose(vec![], true), None);
+        direct.on_reachable(one);
+        assert_eq!(direct.choose(vec![], true), Some(one.remote));
     }
 }

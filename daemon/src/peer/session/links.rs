@@ -21,8 +21,9 @@ use super::direct::Taken;
 
 /// A link that has sent for this long without hearing anything is not used for anything new.
 const QUIET: Duration = Duration::from_millis(1500);
-/// A quiet link is given up after this if another one works; alone, QUIC's idle time-out decides.
-const DEAD: Duration = Duration::from_secs(6);
+/// A quiet link is given up after this if another one works, which then takes over what it was
+/// given; alone, QUIC's idle time-out decides.
+const DEAD: Duration = Duration::from_secs(3);
 /// A direct link whose round trip is so much longer than the relayed one's ranks behind it.
 const CLEARLY_SLOWER: u32 = 4;
 const SLOWER_SLACK: Duration = Duration::from_millis(50);

@@ -121,7 +121,7 @@ async fn a_direct_link_does_not_notice_that_the_server_is_restarted() {
         at_alice.session.send(Bytes::from_static(b"still here")).await.unwrap();
         at_bob.hear().await;
     }
-    assert_eq!(at_alice.session.links().borrow()[0].id, direct);
+    assert!(at_alice.session.links().borrow().iter().any(|link| link.id == direct));
     // The relay has forgotten the session, says so when asked, and is called again.
     at_alice.links(|links| kinds(links).contains(&LinkKind::Relayed)).await;
 }

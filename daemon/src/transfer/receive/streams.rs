@@ -10,7 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::writer::{Block, Job};
 use crate::peer::IncomingStream;
-use crate::transfer::buffer::Pool;
+use crate::transfer::buffer::{Buffer, Pool};
+use crate::transfer::hash::BLOCK;
 use crate::transfer::proto::{BlockHeader, PREFIX_LEN, PackHeader, Prefix, StreamKind, WireError};
 
 /// The receive budget of the whole process: what blocks on their way from a socket to a disk may
@@ -20,6 +21,8 @@ pub(crate) const RECEIVE_BUDGET: usize = 48 << 20;
 const SESSION_BUDGET: usize = RECEIVE_BUDGET / 2;
 /// The budget is counted in units of this many bytes.
 const BUDGET_UNIT: usize = 1 << 10;
+/// The most content of one stream.
+const BLOCK_LEN: usize = BLOCK as usize;
 /// How long a stream may keep its share of the budget without being through: a block at 35 kB/s.
 const STREAM_LIMIT: Duration = Duration::from_secs(30);
 /// Tells the sender that a stream's transfer is not known here.
@@ -83,9 +86,10 @@ impl Budget {
 }
 
 impl Share {
-    fn merge(&mut self, other: Self) {
-        self.of_all.merge(other.of_all);
-        self.of_session.merge(other.of_session);
+    /// Gives back what it has beyond `needed` bytes.
+    fn give_back(&mut self, needed: usize) {
+        let surplus = self.of_all.num_permits().saturating_sub(needed.div_ceil(BUDGET_UNIT));
+        drop((self.of_all.split(surplus), self.of_session.split(surplus)));
     }
 
     /// A part for content that came from nowhere.
@@ -111,7 +115,10 @@ pub(crate) async fn read_job(
     budget: &Budget,
 ) -> Result<Job, StreamError> {
     let header_len = usize::try_from(prefix.header_len).map_err(|_| StreamError::Read)?;
-    let header_share = budget.share(header_len).await;
+    // All at once, for streams that held one part and waited for another could block each other; and
+    // before the time runs: a busy disk is not the stream's fault, and what is dropped here after it
+    // has arrived is never sent again.
+    let mut share = budget.share(header_len + BLOCK_LEN).await;
     let read = async {
         let mut header = vec![0; header_len];
         read_exact(&mut incoming.stream, &mut header).await?;
@@ -119,7 +126,8 @@ pub(crate) async fn read_job(
             StreamKind::Block => {
                 let header = BlockHeader::decode(&header)?;
                 let len = usize::try_from(header.len).map_err(|_| StreamError::Read)?;
-                let (content, share) = read_content(&mut incoming.stream, len, budget).await?;
+                let content = read_content(&mut incoming.stream, len, budget).await?;
+                share.give_back(header_len + len);
                 let (link, came_at) = (incoming.kind, Instant::now());
                 Ok(Job::Block(Block { header, content, link, came_at, share }))
             }
@@ -127,8 +135,8 @@ pub(crate) async fn read_job(
                 let header = PackHeader::decode(&header)?;
                 let len = header.content_len().and_then(|len| usize::try_from(len).ok());
                 let len = len.ok_or(StreamError::Read)?;
-                let (content, mut share) = read_content(&mut incoming.stream, len, budget).await?;
-                share.merge(header_share);
+                let content = read_content(&mut incoming.stream, len, budget).await?;
+                share.give_back(header_len + len);
                 Ok(Job::Pack { header, content, link: incoming.kind, share })
             }
         }
@@ -140,11 +148,10 @@ async fn read_content(
     stream: &mut RecvStream,
     len: usize,
     budget: &Budget,
-) -> Result<(crate::transfer::buffer::Buffer, Share), StreamError> {
-    let share = budget.share(len).await;
+) -> Result<Buffer, StreamError> {
     let mut content = budget.pool.take(len);
     read_exact(stream, content.as_mut()).await?;
-    Ok((content, share))
+    Ok(content)
 }
 
 async fn read_exact(stream: &mut RecvStream, bytes: &mut [u8]) -> Result<(), StreamError> {

@@ -30,7 +30,18 @@ enum Event {
 enum Answered {
     Go(Session),
     Waiting,
+    Complete,
     Nothing,
+}
+
+/// What came of asking.
+pub(super) enum Asked {
+    /// Stream in this session.
+    Go(Session),
+    /// The session ended before there was an answer.
+    Lost,
+    /// All had arrived; only the word for it was lost.
+    Complete,
 }
 
 impl Sender {
@@ -40,17 +51,18 @@ impl Sender {
         lost_at: Option<Instant>,
     ) -> Result<Option<Session>, Fault> {
         let name = self.order.to.clone();
+        let give_up_at = lost_at.filter(|_| self.instance.is_some()).map(|at| at + AWAY_LIMIT);
         let found = tokio::select! {
             biased;
             fault = self.stop.requested() => return Err(fault),
             found = self.peers.session(&name, self.order.expected) => found,
+            () = reached(give_up_at) => return Err(Fault::new(Cause::Offline, "did not come back")),
         };
         let error = match found {
             Ok(session) => return Ok(Some(session)),
             Err(error) => error,
         };
-        let away = lost_at.filter(|at| at.elapsed() < AWAY_LIMIT && self.instance.is_some());
-        if away.is_none() || !is_passing(&error) {
+        if give_up_at.is_none() || !is_passing(&error) {
             return Err(connect_fault(&error));
         }
         tokio::select! {
@@ -60,16 +72,18 @@ impl Sender {
         }
     }
 
-    /// Sends the request and waits for the answer; the session in which to stream, or `None` if the
-    /// session ended before there was one.
-    pub(super) async fn ask(&mut self, session: Session) -> Result<Option<Session>, Fault> {
+    /// Sends the request and waits for the answer.
+    pub(super) async fn ask(&mut self, session: Session) -> Result<Asked, Fault> {
+        // Whoever is asked first is who it goes to, whatever the server says later.
+        self.order.expected.get_or_insert(session.identity());
         self.push_request();
         self.session = Some(session.clone());
         let _guard = session.hold();
         loop {
             match self.event().await? {
                 Event::Inbound(inbound) => match self.answer(inbound)? {
-                    Answered::Go(session) => return Ok(Some(session)),
+                    Answered::Go(session) => return Ok(Asked::Go(session)),
+                    Answered::Complete => return Ok(Asked::Complete),
                     Answered::Waiting => break,
                     Answered::Nothing => {}
                 },
@@ -78,7 +92,7 @@ impl Sender {
                     if self.instance.is_none() {
                         return Err(Fault::new(Cause::Offline, format!("{reason:?}")));
                     }
-                    return Ok(None);
+                    return Ok(Asked::Lost);
                 }
             }
         }
@@ -88,7 +102,7 @@ impl Sender {
     }
 
     /// Waits for the answer of a person, in whatever session it comes: a request never times out.
-    pub(super) async fn await_answer_anywhere(&mut self) -> Result<Option<Session>, Fault> {
+    pub(super) async fn await_answer_anywhere(&mut self) -> Result<Asked, Fault> {
         self.progress.send_modify(|progress| {
             progress.state = State::Waiting;
             progress.detail = Some(format!("waiting for {} to accept", self.order.to));
@@ -96,11 +110,15 @@ impl Sender {
         loop {
             let ask_again = self.ask_again;
             tokio::select! {
-                event = self.event() => if let Event::Inbound(inbound) = event?
-                    && let Answered::Go(session) = self.answer(inbound)?
-                {
-                    self.order.asked = false;
-                    return Ok(Some(session));
+                event = self.event() => if let Event::Inbound(inbound) = event? {
+                    match self.answer(inbound)? {
+                        Answered::Go(session) => {
+                            self.order.asked = false;
+                            return Ok(Asked::Go(session));
+                        }
+                        Answered::Complete => return Ok(Asked::Complete),
+                        Answered::Waiting | Answered::Nothing => {}
+                    }
                 },
                 () = tokio::time::sleep_until(ask_again) => self.ask_again().await,
             }
@@ -166,13 +184,16 @@ impl Sender {
                 Ok(Answered::Go(session))
             }
             Message::Answer(Answer::Waiting) => Ok(Answered::Waiting),
-            Message::Answer(Answer::Decline { reason, text })
-            | Message::Cancel { reason, text } => Err(Fault::from_peer(reason, text)),
-            Message::PageQuery { offset, limit } => {
-                self.page(offset, limit);
-                Ok(Answered::Nothing)
+            // Nothing has been sent to somebody who has not accepted.
+            Message::Complete { .. } if self.instance.is_none() => {
+                Err(Fault::from_peer(Reason::Protocol, ""))
             }
-            _ => Ok(Answered::Nothing),
+            // What was on its way when the last session was lost, above all the word that all is
+            // complete: it is said from the record and not in an answer.
+            message => match self.inbound(Inbound { session, message })? {
+                true => Ok(Answered::Complete),
+                false => Ok(Answered::Nothing),
+            },
         }
     }
 }
@@ -204,4 +225,12 @@ pub(crate) fn connect_fault(error: &ConnectError) -> Fault {
         _ => Cause::Offline,
     };
     Fault::new(cause, chain(error))
+}
+
+/// Waits until `instant`; without one, for ever.
+async fn reached(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant.into()).await,
+        None => std::future::pending().await,
+    }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
+use super::flight::Corrupt;
 use super::reader::{Chunk, ChunkId, Step};
 use super::{OpenFile, Phase, Sender, cancelled, internal, link_in_use};
 
@@ -14,6 +15,7 @@ use crate::transfer::Inbound;
 use crate::transfer::outgoing::{closed, flush_one};
 use crate::transfer::progress::{Fault, State};
 use crate::transfer::proto::{Ack, Answer, Message, Reason};
+use crate::transfer::ranges::Inserted;
 
 /// How often progress is told while content flows.
 const PROGRESS_STEP: Duration = Duration::from_millis(100);
@@ -73,7 +75,12 @@ impl Sender {
                     self.content.outgoing.push(page.map_err(|error| internal(&error))?);
                 }
                 Some(report) = self.reports.recv() => self.counted(&report),
-                step = next_step(&mut self.content.steps), if room => self.step(step),
+                step = next_step(&mut self.content.steps), if room => {
+                    if step.is_none() && self.content.finish.is_none() {
+                        return Err(Fault::reason(Reason::Other, "the reading thread ended"));
+                    }
+                    self.step(step);
+                }
                 _ = tick.tick() => self.show(&session),
             }
         }
@@ -137,13 +144,20 @@ impl Sender {
             self.content.outgoing.push(failed.clone());
             self.content.failed.push(failed);
         }
-        self.progress.send_modify(|progress| progress.file_failed(path, reason, text));
+        self.report_failed(file, path, reason, text);
+    }
+
+    /// Reports a file that either side gave up; the receiver says so again in a new session.
+    fn report_failed(&mut self, file: Option<u64>, path: String, reason: Reason, text: String) {
+        if file.is_none_or(|file| self.content.given_up.insert(file) != Inserted::Present) {
+            self.progress.send_modify(|progress| progress.file_failed(path, reason, text));
+        }
     }
 
     /// Handles a message of the receiver; true when the transfer is complete.
-    fn inbound(&mut self, Inbound { session, message }: Inbound) -> Result<bool, Fault> {
+    pub(super) fn inbound(&mut self, Inbound { session, message }: Inbound) -> Result<bool, Fault> {
         match message {
-            Message::Acked(acks) => acks.into_iter().for_each(|ack| self.acked(ack)),
+            Message::Acked(acks) => acks.into_iter().try_for_each(|ack| self.acked(ack))?,
             Message::Delivered { files, .. } => {
                 self.progress.send_if_modified(|progress| {
                     progress.files_done = progress.files_done.max(files);
@@ -154,7 +168,8 @@ impl Sender {
                 let open = self.content.open_files.remove(&file);
                 let path = open.map_or_else(|| format!("file {file}"), |open| open.path);
                 self.content.flight.forget_file(file);
-                self.progress.send_modify(|progress| progress.file_failed(path, reason, text));
+                self.report_failed(Some(file), path, reason, text);
+                self.release_held();
             }
             Message::Complete { files, bytes } => {
                 self.show(&session);
@@ -174,7 +189,7 @@ impl Sender {
         Ok(false)
     }
 
-    fn acked(&mut self, ack: Ack) {
+    fn acked(&mut self, ack: Ack) -> Result<(), Fault> {
         let stored = match ack {
             Ack::Pack { number } => self.content.flight.stored(ChunkId::Pack(number), None),
             Ack::Block { file, revision, block, cv } => {
@@ -185,9 +200,10 @@ impl Sender {
                 if self.content.open_files.get(&file).is_some_and(ended) {
                     self.content.open_files.remove(&file);
                 }
-                None
+                Ok(None)
             }
         };
+        let stored = stored.map_err(|Corrupt| Fault::reason(Reason::Corrupt, ""))?;
         if let Some((bytes, kind)) = stored {
             self.content.stored_bytes += bytes;
             let total = self.content.stored_bytes;
@@ -200,6 +216,7 @@ impl Sender {
             });
         }
         self.release_held();
+        Ok(())
     }
 
     /// Goes on with a file's next revision once nothing of the earlier one is on its way.

@@ -15,22 +15,36 @@ fn device(seed: u8) -> DeviceKey {
     DeviceKey::from_bytes(signing_key(seed).verifying_key().to_bytes())
 }
 
+fn tls(seed: u8) -> Tls {
+    Tls::new(&signing_key(seed)).unwrap()
+}
+
+/// Shows the public key of device 1 without having its private key.
+fn impostor() -> Tls {
+    let der = signing_key(9).to_pkcs8_der().unwrap();
+    let signer =
+        aws_lc_rs::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(der.as_bytes())).unwrap();
+    let shown = CertificateDer::from(spki(&device(1)).to_vec());
+    Tls { key: Arc::new(CertifiedKey::new(vec![shown], signer)), ..tls(9) }
+}
+
 fn endpoint(seed: u8, expected: Expected) -> Endpoint {
     let key = signing_key(seed);
-    let server = Tls::new(&key).unwrap().server(expected).unwrap();
+    let server = tls(seed).server(expected).unwrap();
     let server = quinn::ServerConfig::with_crypto(Arc::new(server));
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     Endpoint::new(endpoint_config(&key), Some(server), socket, Arc::new(TokioRuntime)).unwrap()
 }
 
-/// What both sides have of a handshake between device 1, the client, and device 2.
+/// What both sides have of a handshake between the client and device 2.
 async fn handshake(
+    tls: Tls,
     at_client: Expected,
     at_server: Expected,
 ) -> (Result<Connection, ConnectionError>, Result<Connection, ConnectionError>) {
     let server = endpoint(2, at_server);
     let client = endpoint(1, Expected::Among(KeySet::default()));
-    let config = Tls::new(&signing_key(1)).unwrap().client(at_client).unwrap();
+    let config = tls.client(at_client).unwrap();
     let config = quinn::ClientConfig::new(Arc::new(config));
     let to = server.local_addr().unwrap();
     let connecting = client.connect_with(config, to, SERVER_NAME).unwrap();
@@ -41,7 +55,8 @@ async fn handshake(
 async fn both_sides_prove_their_device_keys() {
     let keys = KeySet::default();
     let _guard = keys.admit(device(1));
-    let (client, server) = handshake(Expected::Exactly(device(2)), Expected::Among(keys)).await;
+    let (client, server) =
+        handshake(tls(1), Expected::Exactly(device(2)), Expected::Among(keys)).await;
     assert_eq!(peer_device_key(&client.unwrap()), Some(device(2)));
     assert_eq!(peer_device_key(&server.unwrap()), Some(device(1)));
 }
@@ -49,17 +64,26 @@ async fn both_sides_prove_their_device_keys() {
 #[tokio::test]
 async fn a_server_with_another_key_is_refused() {
     let here = Expected::Exactly(device(1));
-    let (client, server) = handshake(Expected::Exactly(device(3)), here).await;
+    let (client, server) = handshake(tls(1), Expected::Exactly(device(3)), here).await;
     assert!(client.is_err() && server.is_err());
 }
 
 #[tokio::test]
 async fn a_client_with_another_key_is_refused() {
     let there = || Expected::Exactly(device(2));
-    let (_, server) = handshake(there(), Expected::Exactly(device(3))).await;
+    let (_, server) = handshake(tls(1), there(), Expected::Exactly(device(3))).await;
     assert!(server.is_err());
-    let (_, server) = handshake(there(), Expected::Among(KeySet::default())).await;
+    let (_, server) = handshake(tls(1), there(), Expected::Among(KeySet::default())).await;
     assert!(server.is_err());
+}
+
+#[tokio::test]
+async fn a_key_without_its_private_key_proves_nothing() {
+    let there = || Expected::Exactly(device(2));
+    let (_, server) = handshake(impostor(), there(), Expected::Exactly(device(1))).await;
+    assert!(server.is_err());
+    let (_, server) = handshake(tls(1), there(), Expected::Exactly(device(1))).await;
+    assert!(server.is_ok());
 }
 
 #[test]

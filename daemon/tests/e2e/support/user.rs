@@ -48,6 +48,12 @@ impl User {
         self.run_daemon(&self.command("filefleetd"));
     }
 
+    /// Starts the daemon so that it lets others go first where the machine is busy.
+    #[track_caller]
+    pub(crate) fn start_behind_others(&mut self) {
+        self.run_daemon(&wrapped(&["nice", "-n", "10"], &self.command("filefleetd")));
+    }
+
     /// Starts the daemon in a mount namespace of its own, where `dir` is a file system with these
     /// options. It goes with the daemon, however that ends.
     #[track_caller]
@@ -65,6 +71,15 @@ impl User {
         let mut daemon = Program::start(command);
         daemon.says(READY);
         self.daemon = Some(daemon);
+    }
+
+    /// Waits until the server knows the daemon, after a start of either.
+    #[track_caller]
+    pub(crate) fn registered_again(&self) {
+        let mut watching = self.watch();
+        if self.status()["registered"] != true {
+            watching.until("registration", |event| event["registered"] == true);
+        }
     }
 
     /// What the daemon sees at `file_path`, in whatever mount namespace it is.

@@ -7,7 +7,7 @@ use quinn::{Connection, Incoming};
 use tokio::time::timeout;
 
 use super::{
-    super::super::{close::CloseCode, session::actor::Command},
+    super::super::{close::CloseCode, session::command::Command},
     Actor,
 };
 use crate::transport::tls::peer_device_key;

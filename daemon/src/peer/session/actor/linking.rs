@@ -15,9 +15,10 @@ use super::{
             frame::Kind,
             link::{LinkEnd, LinkError, Opened},
         },
+        command::Ending,
         direct::MAX_DIRECT,
     },
-    Ending, Flow, SessionActor, TICKETS, ticket_of,
+    Flow, SessionActor, TICKETS, ticket_of,
 };
 use crate::{connect::driver, transport::relayed::Ticket};
 

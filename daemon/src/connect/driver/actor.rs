@@ -1,0 +1,288 @@
+//! The task behind [`Connector`](super::Connector): it owns all searches.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use filefleet_server::{
+    client::{Client, State},
+    protos::stun::{self, StunMessage, TransactionId, decode},
+    udp::{Datagram, DemuxSocket, OtherDatagram},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{MissedTickBehavior, interval, sleep_until},
+};
+
+use super::{
+    super::{
+        candidate::Network,
+        checks::{Checks, Success},
+        offer::Tag,
+    },
+    Command, Event, Heard, Reachable, SERVERS, lock, read_network,
+    search::{Search, read_username, tag_of, transaction},
+};
+
+/// How often the interfaces are looked at while anybody looks for paths.
+const NETWORK_TICK: Duration = Duration::from_secs(5);
+/// Server-reflexive addresses are asked for again when they are older; RFC 4787 lets a NAT forget
+/// a mapping after two minutes.
+const REFLEXIVE_AGE: Duration = Duration::from_secs(60);
+/// Addresses that are remembered of one peer.
+const MAX_HEARD: usize = 256;
+
+/// What the driver is made from.
+pub(super) struct Driver {
+    pub(super) socket: Arc<DemuxSocket>,
+    pub(super) port: u16,
+    pub(super) datagrams: mpsc::Receiver<OtherDatagram>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) rendezvous: watch::Receiver<Option<Client>>,
+    pub(super) heard: Heard,
+    pub(super) network: watch::Sender<Network>,
+}
+
+struct Actor {
+    driver: Driver,
+    /// Of the present client.
+    state: Option<watch::Receiver<State>>,
+    searches: HashMap<Tag, Search>,
+    /// Requests for our address to both ports of the server.
+    servers: Checks,
+    asked_servers: Option<Instant>,
+    /// Our address as each of the server's ports saw it.
+    reflexive: HashMap<SocketAddr, SocketAddr>,
+}
+
+impl Driver {
+    /// Runs until the last handle is gone.
+    pub(super) async fn run(self) {
+        let actor = Actor {
+            driver: self,
+            state: None,
+            searches: HashMap::new(),
+            servers: Checks::default(),
+            asked_servers: None,
+            reflexive: HashMap::new(),
+        };
+        actor.run().await;
+    }
+}
+
+impl Actor {
+    async fn run(mut self) {
+        let mut tick = interval(NETWORK_TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let timeout = self.timeout();
+            // Every branch is cancel-safe: channels, watches and timers.
+            tokio::select! {
+                command = self.driver.commands.recv() => match command {
+                    Some(command) => self.on_command(command),
+                    None => return,
+                },
+                datagram = self.driver.datagrams.recv() => match datagram {
+                    Some(datagram) => self.on_datagram(&datagram),
+                    None => return,
+                },
+                () = until(timeout) => {}
+                Ok(()) = self.driver.rendezvous.changed() => self.on_rendezvous(),
+                alive = changed(&mut self.state) => self.on_state(alive),
+                _ = tick.tick() => self.on_tick(),
+            }
+            self.send_due(Instant::now());
+        }
+    }
+
+    fn timeout(&self) -> Option<Instant> {
+        let searches = self.searches.values().filter_map(Search::timeout);
+        searches.chain(self.servers.timeout()).min()
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Open(tag, events) => {
+                self.look_at_network();
+                self.searches.insert(tag, Search::new(tag, events));
+                if self.asked_servers.is_none_or(|asked| asked.elapsed() > REFLEXIVE_AGE) {
+                    self.ask_servers();
+                }
+                self.offer();
+            }
+            Command::Theirs(tag, offer) => {
+                if let Some(search) = self.searches.get_mut(&tag) {
+                    search.take_offer(Instant::now(), offer, &self.driver.network.borrow());
+                }
+            }
+            Command::Restart(tag) => {
+                self.look_at_network();
+                self.ask_servers();
+                if let Some(search) = self.searches.get_mut(&tag) {
+                    search.restart(Instant::now());
+                }
+                self.offer();
+            }
+        }
+    }
+
+    /// Tells every peer where we are.
+    fn offer(&mut self) {
+        let reflexive: BTreeSet<_> = self.reflexive.values().copied().collect();
+        let reflexive: Vec<_> = reflexive.into_iter().collect();
+        let candidates = self.driver.network.borrow().candidates(self.driver.port, &reflexive);
+        for search in self.searches.values_mut() {
+            search.offer(&candidates);
+        }
+    }
+
+    fn ask_servers(&mut self) {
+        let Some(state) = &self.state else { return };
+        let servers = {
+            let state = state.borrow();
+            [state.server_addr, state.relay_addr]
+        };
+        let now = Instant::now();
+        self.asked_servers = Some(now);
+        self.servers = Checks::default();
+        self.servers.add(now, servers.into_iter().flatten());
+    }
+
+    fn on_rendezvous(&mut self) {
+        let client = self.driver.rendezvous.borrow_and_update();
+        self.state = client.as_ref().map(Client::state);
+        drop(client);
+        // What another server saw may be of another network.
+        self.reflexive.clear();
+        self.on_state(true);
+    }
+
+    fn on_state(&mut self, alive: bool) {
+        if !alive {
+            self.state = None;
+        }
+        let Some(state) = &mut self.state else { return };
+        let (server, observed) = {
+            let state = state.borrow_and_update();
+            (state.server_addr, state.observed)
+        };
+        // The rendezvous connection uses this socket, so that it knows the address already.
+        if let (Some(server), Some(observed)) = (server, observed) {
+            self.reflexive.insert(server, observed);
+        }
+        self.ask_servers();
+        self.offer();
+    }
+
+    fn on_tick(&mut self) {
+        self.searches.retain(|_, search| !search.is_over());
+        lock(&self.driver.heard).retain(|tag, _| self.searches.contains_key(tag));
+        if !self.searches.is_empty() && self.look_at_network() {
+            tracing::info!("the network has changed: looking for paths again");
+            self.ask_servers();
+            for search in self.searches.values_mut() {
+                search.restart(Instant::now());
+            }
+            self.offer();
+        }
+    }
+
+    /// Reads the interfaces; whether they are others than before.
+    fn look_at_network(&mut self) -> bool {
+        let network = read_network();
+        self.driver.network.send_if_modified(|old| {
+            let changed = *old != network;
+            *old = network;
+            changed
+        })
+    }
+
+    fn on_datagram(&mut self, datagram: &OtherDatagram) {
+        if datagram.kind != Datagram::Stun {
+            return;
+        }
+        match decode(&datagram.payload, None) {
+            Ok(StunMessage::Request { username: Some(username), .. }) => {
+                self.on_request(datagram, &username);
+            }
+            Ok(StunMessage::Response { id, mapped, .. }) => {
+                self.on_response(datagram, id, mapped);
+            }
+            Ok(StunMessage::Indication) => self.on_indication(datagram.source),
+            // Who asks without a name is no peer of ours, and we are no server.
+            Ok(StunMessage::Request { .. }) | Err(_) => {}
+        }
+    }
+
+    fn on_request(&mut self, datagram: &OtherDatagram, username: &str) {
+        let Some((ours, theirs)) = read_username(username) else { return };
+        let Some(search) = self.searches.get_mut(&ours) else { return };
+        let Some(answer) = search.answer(Instant::now(), datagram, theirs) else { return };
+        {
+            // Before the answer leaves: the peer may connect as soon as it is there.
+            let mut heard = lock(&self.driver.heard);
+            let from = heard.entry(ours).or_default();
+            if from.len() < MAX_HEARD {
+                from.insert(datagram.source);
+            }
+        }
+        self.driver.socket.send_to(&answer, datagram.source, datagram.local_ip);
+    }
+
+    fn on_response(&mut self, datagram: &OtherDatagram, id: TransactionId, mapped: SocketAddr) {
+        let (tag, now) = (tag_of(&id), Instant::now());
+        if tag == SERVERS {
+            if self.servers.on_response(now, datagram.source, id).is_some() {
+                self.reflexive.insert(datagram.source, mapped);
+                self.offer();
+            }
+            return;
+        }
+        let Some(search) = self.searches.get_mut(&tag) else { return };
+        if let Some(Success { remote, rtt }) = search.on_response(now, datagram, id) {
+            let on_link = self.driver.network.borrow().is_on_link(remote.ip());
+            tracing::debug!(%remote, on_link, ?rtt, "a path works");
+            search.tell(Event::Reachable(Reachable { remote, on_link, rtt }));
+        }
+    }
+
+    /// The server says that it has been restarted; the client checks whether that is true.
+    fn on_indication(&self, source: SocketAddr) {
+        let server = self.state.as_ref().and_then(|state| state.borrow().server_addr);
+        if let (true, Some(client)) = (server == Some(source), &*self.driver.rendezvous.borrow()) {
+            client.check_alive();
+        }
+    }
+
+    /// A message that does not fit into the socket's buffer counts as lost.
+    fn send_due(&mut self, now: Instant) {
+        while self.servers.timeout().is_some_and(|at| at <= now) {
+            let id = transaction(SERVERS);
+            let Some(server) = self.servers.poll(now, id) else { break };
+            self.driver.socket.send_to(&stun::request(id), server, None);
+        }
+        for search in self.searches.values_mut() {
+            while let Some((request, remote)) = search.due(now) {
+                self.driver.socket.send_to(&request, remote, None);
+            }
+        }
+    }
+}
+
+async fn until(timeout: Option<Instant>) {
+    match timeout {
+        Some(timeout) => sleep_until(timeout.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for news of the registration; whether there is one still. Cancel-safe.
+async fn changed(state: &mut Option<watch::Receiver<State>>) -> bool {
+    match state {
+        Some(state) => state.changed().await.is_ok(),
+        None => std::future::pending().await,
+    }
+}
