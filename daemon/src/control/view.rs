@@ -180,3 +180,75 @@ pub(crate) fn label_of_names(names: &[String]) -> String {
         more => format!("{shown} and {more} more"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::transfer::Reason;
+    use crate::transfer::progress::{Cause, Fault};
+
+    fn view() -> TransferView {
+        new_transfer(TransferId([1; 16]), Direction::Outgoing, "bob".to_owned(), "f".to_owned(), 7)
+    }
+
+    fn preview(path: &[u8]) -> Preview {
+        let path = crate::transfer::entry::RelPath::decode(path).unwrap();
+        Preview { path, kind: PreviewKind::File, size: 3 }
+    }
+
+    #[test]
+    fn an_ended_transfer_shows_the_link_that_carried_most_and_no_detail() {
+        let mut progress = Progress {
+            state: State::Active,
+            link: Some(peer::LinkKind::Direct),
+            detail: Some("looking".to_owned()),
+            ..Progress::default()
+        };
+        progress.links.add(peer::LinkKind::Relayed, 10);
+        let mut view = view();
+        update(&mut view, &progress);
+        assert_eq!((view.link, view.detail.is_some()), (Some(LinkKind::Direct), true));
+        assert_eq!(view.links, [(LinkKind::Relayed, 10)].into());
+        progress.state = State::Done;
+        update(&mut view, &progress);
+        assert_eq!((view.link, view.detail), (Some(LinkKind::Relayed), None));
+    }
+
+    #[test]
+    fn never_more_is_done_than_there_is() {
+        let mut view = view();
+        update(&mut view, &Progress { files_done: 2, bytes_done: 9, ..Progress::default() });
+        assert_eq!((view.files, view.bytes, view.total_known), (2, 9, false));
+    }
+
+    #[test]
+    fn a_fault_becomes_an_error_and_file_faults_say_why() {
+        let fault = Fault::new(Cause::SomeFilesFailed, "2 of the files could not be sent");
+        let mut progress =
+            Progress { state: State::Failed, fault: Some(fault), ..Progress::default() };
+        progress.file_failed("a".to_owned(), Reason::Io, String::new());
+        progress.file_failed("b".to_owned(), Reason::Io, "why".to_owned());
+        let mut view = view();
+        update(&mut view, &progress);
+        assert_eq!(view.error.unwrap().message, "2 of the files could not be sent");
+        let messages: Vec<_> =
+            view.failures.iter().map(|failure| failure.message.as_str()).collect();
+        assert_eq!(messages, [Reason::Io.to_string(), format!("{} (why)", Reason::Io)]);
+    }
+
+    #[test]
+    fn labels_name_the_first_and_count_the_rest() {
+        let names =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        assert_eq!(label_of_names(&[]), "");
+        assert_eq!(label_of_names(&names(&["a", "b"])), "a, b");
+        assert_eq!(label_of_names(&names(&["a", "b", "c"])), "a, b and 1 more");
+        assert_eq!(label_of_sources(&["/x/a".into(), "/".into()]), "a, ");
+        let tree = [preview(b"d"), preview(b"d/e"), preview(b"d/f"), preview(b"\xff")];
+        assert_eq!(names_of_preview(&tree), ["d", "\u{fffd}"]);
+        let many: Vec<_> = (0..50_u8).map(|n| preview(n.to_string().as_bytes())).collect();
+        assert_eq!(names_of_preview(&many).len(), MAX_NAMES);
+    }
+}

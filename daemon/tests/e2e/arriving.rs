@@ -49,6 +49,17 @@ fn several_files_and_folders_go_in_one_transfer() {
 }
 
 #[test]
+fn a_person_is_told_how_it_went_in_one_line() {
+    let Pair { alice, bob, server } = Pair::trusting();
+    let source = alice.note("letter");
+    let sent = alice.ffctl(&["send", "bob", source.to_str().unwrap()]).done();
+    let [line] = &sent.stdout[..] else { panic!("{sent:?}") };
+    assert!(line.starts_with("sent 1 file, 15 B to bob in "), "{line}");
+    assert_eq!(bob.received_names(), ["letter"]);
+    drop(server);
+}
+
+#[test]
 fn a_name_that_is_taken_gets_a_number() {
     let Pair { alice, bob, server } = Pair::trusting();
     let source = alice.note("plan.txt");

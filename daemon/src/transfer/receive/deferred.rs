@@ -45,3 +45,34 @@ fn read_all(table: &[u8]) -> Vec<(u64, Entry)> {
     })
     .collect()
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use crate::transfer::testing::{folder, symlink};
+
+    #[test]
+    fn links_come_first_and_the_deepest_folders_before_their_parents() {
+        let mut deferred = Deferred::default();
+        for (index, entry) in [folder("a"), symlink("a/link", "to"), folder("a/b/c"), folder("a/b")]
+            .iter()
+            .enumerate()
+        {
+            assert!(deferred.push(index as u64, entry));
+        }
+        let batches = deferred.take_batches(2);
+        let indices: Vec<Vec<u64>> =
+            batches.iter().map(|batch| batch.iter().map(|(index, _)| *index).collect()).collect();
+        assert_eq!(indices, [vec![1], vec![2, 3], vec![0]]);
+        assert_eq!(batches[0][0].1, symlink("a/link", "to"));
+        assert!(deferred.take_batches(2).is_empty());
+    }
+
+    #[test]
+    fn no_more_waits_than_fits_the_bound() {
+        let mut deferred = Deferred::default();
+        let entry = folder(&vec!["x".repeat(255); 15].join("/"));
+        let taken = (0..20_000).take_while(|index| deferred.push(*index, &entry)).count();
+        assert!((8_000..9_000).contains(&taken), "{taken}");
+    }
+}

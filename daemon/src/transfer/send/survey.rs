@@ -88,3 +88,57 @@ impl Previews {
         true
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::fs;
+
+    use super::*;
+
+    fn tree(files: usize) -> (tempfile::TempDir, Source) {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("t");
+        fs::create_dir(&top).unwrap();
+        (0..files).for_each(|n| fs::write(top.join(format!("{n:0200}")), b"abc").unwrap());
+        let source = Source::new(&[top]).unwrap();
+        (dir, source)
+    }
+
+    #[test]
+    fn the_last_report_is_exact_and_only_the_first_has_a_preview() {
+        let (_dir, source) = tree(5);
+        let (send, mut reports) = mpsc::channel(2);
+        count(source.walk(), send);
+        let reports: Vec<_> = std::iter::from_fn(|| reports.try_recv().ok()).collect();
+        let last = reports.last().unwrap();
+        assert_eq!(last.totals, Totals { files: 5, bytes: 15, exact: true });
+        let previewed: usize = reports.iter().map(|report| report.preview.len()).sum();
+        assert!(reports.len() == 2 || previewed == 6, "{reports:?}");
+    }
+
+    #[test]
+    fn pages_follow_each_other_to_the_last_one_and_fit_a_message() {
+        let (_dir, source) = tree(400);
+        let mut seen = Vec::new();
+        loop {
+            let offset = seen.len() as u64;
+            let Message::Page { offset: at, last, entries } = page(&source, offset, 1_000) else {
+                panic!("no page");
+            };
+            assert!(at == offset && !entries.is_empty());
+            let bytes: usize = entries.iter().map(|entry| entry.path.as_bytes().len()).sum();
+            assert!(bytes <= MAX_PREVIEW_BYTES);
+            seen.extend(entries);
+            if last {
+                break;
+            }
+        }
+        assert_eq!(seen.len(), 401);
+        let Message::Page { last, entries, .. } = page(&source, 9_999, 10) else {
+            panic!("no page");
+        };
+        assert!(last && entries.is_empty());
+    }
+}
