@@ -4,10 +4,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod frames;
+mod impostors;
 mod lengths;
 mod memory;
 mod names;
 mod numbers;
 mod others;
+mod privacy;
+mod raw;
 mod speaker;
 mod support;

@@ -8,7 +8,7 @@ pub mod connect;
 mod control;
 mod daemon;
 mod error;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod hostile;
 mod identity;
 pub mod logging;

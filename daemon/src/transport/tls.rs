@@ -75,6 +75,15 @@ impl Tls {
         Ok(Self { provider: crypto_provider(), key: Arc::new(key) })
     }
 
+    /// Shows the public key `shown` without having its private key.
+    #[cfg(test)]
+    pub(crate) fn impostor(shown: DeviceKey, device_key: &SigningKey) -> Result<Self, Error> {
+        let own = Self::new(device_key)?;
+        let shown = CertificateDer::from(spki(&shown).to_vec());
+        let key = CertifiedKey::new(vec![shown], own.key.key.clone());
+        Ok(Self { key: Arc::new(key), ..own })
+    }
+
     /// The QUIC client's side.
     pub fn client(&self, expected: Expected) -> Result<QuicClientConfig, TlsError> {
         let mut config = ClientConfig::builder_with_provider(self.provider.clone())

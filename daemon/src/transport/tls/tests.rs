@@ -19,15 +19,6 @@ fn tls(seed: u8) -> Tls {
     Tls::new(&signing_key(seed)).unwrap()
 }
 
-/// Shows the public key of device 1 without having its private key.
-fn impostor() -> Tls {
-    let der = signing_key(9).to_pkcs8_der().unwrap();
-    let signer =
-        aws_lc_rs::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(der.as_bytes())).unwrap();
-    let shown = CertificateDer::from(spki(&device(1)).to_vec());
-    Tls { key: Arc::new(CertifiedKey::new(vec![shown], signer)), ..tls(9) }
-}
-
 fn endpoint(seed: u8, expected: Expected) -> Endpoint {
     let key = signing_key(seed);
     let server = tls(seed).server(expected).unwrap();
@@ -80,7 +71,12 @@ async fn a_client_with_another_key_is_refused() {
 #[tokio::test]
 async fn a_key_without_its_private_key_proves_nothing() {
     let there = || Expected::Exactly(device(2));
-    let (_, server) = handshake(impostor(), there(), Expected::Exactly(device(1))).await;
+    let (_, server) = handshake(
+        Tls::impostor(device(1), &signing_key(9)).unwrap(),
+        there(),
+        Expected::Exactly(device(1)),
+    )
+    .await;
     assert!(server.is_err());
     let (_, server) = handshake(tls(1), there(), Expected::Exactly(device(1))).await;
     assert!(server.is_ok());
