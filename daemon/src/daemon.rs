@@ -12,6 +12,7 @@ mod transfers;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use filefleet_ctl::Home;
@@ -257,9 +258,11 @@ impl Daemon {
         }
     }
 
-    /// Runs something that waits, and brings what it gives back as an event.
+    /// Runs something that waits, and brings what it gives back as an event. What is
+    /// spawned first begins first: a call is there before the word that it was refused.
     fn spawn(&self, work: impl Future<Output = Option<Event>> + Send + 'static) {
         let (events, stop) = (self.events.clone(), self.stop.clone());
+        let work = begin(work);
         self.tasks.spawn(async move {
             tokio::select! {
                 biased;
@@ -279,7 +282,7 @@ impl Daemon {
         work: impl Future<Output = Result<T, crate::store::StoreError>> + Send + 'static,
     ) {
         let events = self.events.clone();
-        let work = crate::store::begin(work);
+        let work = begin(work);
         self.tasks.spawn(async move {
             if let Err(error) = work.await {
                 let text = format!("cannot save: {}", crate::error::chain(&error));
@@ -338,4 +341,42 @@ impl Daemon {
 /// The time, in seconds since 1970.
 fn unix_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// Begins work now and gives the rest of it: what it queues at its beginning stands in line when
+/// this returns. Tasks begin in no order at all; a worker even takes the youngest first.
+fn begin<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = T> + Send + 'static {
+    let mut work = Box::pin(work);
+    let first = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    async move {
+        match first {
+            Poll::Ready(value) => value,
+            Poll::Pending => work.await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_stands_in_line_in_the_order_in_which_it_was_begun() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _thread) = crate::store::testing::open(dir.path());
+        let set = |version: u32| {
+            let store = store.clone();
+            async move { store.call(move |c| c.pragma_update(None, "user_version", version)).await }
+        };
+        let (first, second) = (begin(set(7)), begin(set(8)));
+        second.await.unwrap();
+        first.await.unwrap();
+        let read =
+            store.call(|c| c.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)));
+        assert_eq!(read.await.unwrap(), 8);
+    }
 }

@@ -6,7 +6,6 @@ mod transfers;
 
 use std::path::Path;
 use std::sync::mpsc;
-use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
@@ -79,24 +78,6 @@ impl Store {
     }
 }
 
-/// Begins work on the store: its first job is in the queue when this returns, so that jobs are done
-/// in the order in which they were begun, whichever task waits for them.
-pub(crate) fn begin<T>(
-    work: impl Future<Output = T> + Send + 'static,
-) -> impl Future<Output = T> + Send + 'static
-where
-    T: Send + 'static,
-{
-    let mut work = Box::pin(work);
-    let first = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    async move {
-        match first {
-            Poll::Ready(value) => value,
-            Poll::Pending => work.await,
-        }
-    }
-}
-
 impl StoreThread {
     /// Waits until everything is written; the last [`Store`] must be dropped before.
     pub(crate) fn join(self) {
@@ -134,22 +115,6 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-
-    #[tokio::test]
-    async fn jobs_are_done_in_the_order_in_which_they_were_begun() {
-        let dir = tempfile::tempdir().unwrap();
-        let (store, _thread) = testing::open(dir.path());
-        let set = |version: u32| {
-            let store = store.clone();
-            async move { store.call(move |c| c.pragma_update(None, "user_version", version)).await }
-        };
-        let (first, second) = (begin(set(7)), begin(set(8)));
-        second.await.unwrap();
-        first.await.unwrap();
-        let read =
-            store.call(|c| c.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)));
-        assert_eq!(read.await.unwrap(), 8);
-    }
 
     #[tokio::test]
     async fn a_newer_schema_is_refused_and_left_alone() {
