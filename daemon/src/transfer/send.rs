@@ -26,7 +26,7 @@ use super::buffer::Pool;
 use super::outgoing::Outgoing;
 use super::progress::{Cause, Fault, Progress, RateMeter, State};
 use super::proto::{Message, Preview, Reason, TransferId};
-use super::ranges::{Inserted, RangeSet};
+use super::ranges::RangeSet;
 use super::source::Source;
 use crate::peer::{CloseReason, LinkKind, Peers, Session};
 use crate::transfer::{Inbound, Stop};
