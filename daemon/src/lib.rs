@@ -12,6 +12,7 @@ mod error;
 mod hostile;
 mod identity;
 pub mod logging;
+mod memory;
 pub mod peer;
 mod policy;
 mod settings;

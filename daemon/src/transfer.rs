@@ -38,6 +38,7 @@ pub(crate) use self::receive::Reception;
 use self::receive::streams::{self, Budget, NOT_WANTED};
 use self::receive::writer::Job;
 pub(crate) use self::send::{Order, connect_fault};
+use crate::memory;
 use crate::peer::{CloseReason, IncomingStream, Peers, Session};
 
 /// A message for a transfer and the session it came in.
@@ -166,8 +167,21 @@ impl Engine {
         let engine = self.clone();
         self.shared.tasks.spawn(async move {
             task.await;
-            engine.routes().remove(&id);
+            engine.end(id);
         });
+    }
+
+    /// A transfer has ended; after the last one the daemon is small again.
+    fn end(&self, id: TransferId) {
+        let mut routes = self.routes();
+        routes.remove(&id);
+        if routes.is_empty() {
+            let budget = self.shared.budget.clone();
+            self.shared.tasks.spawn_blocking(move || {
+                budget.clear();
+                memory::give_back();
+            });
+        }
     }
 
     fn routes(&self) -> MutexGuard<'_, HashMap<TransferId, Route>> {

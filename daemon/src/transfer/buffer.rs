@@ -32,6 +32,11 @@ impl Pool {
         bytes.resize(len, 0);
         Buffer { bytes, pool: self.clone() }
     }
+
+    /// Frees the idle buffers.
+    pub(crate) fn clear(&self) {
+        std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
+    }
 }
 
 impl Buffer {
