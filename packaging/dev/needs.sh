@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a purpose needs and that are missing; does nothing else.
 #
-# Usage: packaging/dev/needs.sh demo|test
+# Usage: packaging/dev/needs.sh demo|test|bench
 set -euo pipefail
 
 # PACKAGE:COMMAND, the command being what shows that the package is there.
 demo=(gcc:cc b3sum:b3sum)
 test=("${demo[@]}" iproute2:ip nftables:nft tcpdump:tcpdump iputils-ping:ping util-linux:setpriv)
+bench=(gcc:cc iproute2:ip util-linux:setpriv openssh-server:sshd openssh-client:ssh)
 
 case "${1:-}" in
+  bench) wanted=("${bench[@]}") ;;
   demo) wanted=("${demo[@]}") ;;
   test) wanted=("${test[@]}") ;;
   *) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '2,5p' >&2; exit 2 ;;
