@@ -9,6 +9,6 @@ fn on_one_switch_the_link_is_the_local_network() {
     }
     let network = Network::one_switch();
     let pair = Pair::on(&network);
-    let done = pair.send("film.bin", 128 << 20);
+    let done = pair.film_arrives(pair.send_film());
     assert_eq!(done["link"], "lan", "{done}");
 }

@@ -9,7 +9,8 @@ fn through_two_nats_the_link_is_direct() {
         return;
     }
     let network = Network::behind_nats("192.168.1", "192.168.2");
-    let done = Pair::on(&network).send("film.bin", 128 << 20);
+    let pair = Pair::on(&network);
+    let done = pair.film_arrives(pair.send_film());
     assert_eq!(done["link"], "direct", "{done}");
 }
 
@@ -20,6 +21,7 @@ fn through_two_nats_with_the_same_addresses_behind_them_the_link_is_direct() {
         return;
     }
     let network = Network::behind_nats("192.168.1", "192.168.1");
-    let done = Pair::on(&network).send("film.bin", 128 << 20);
+    let pair = Pair::on(&network);
+    let done = pair.film_arrives(pair.send_film());
     assert_eq!(done["link"], "direct", "{done}");
 }

@@ -9,6 +9,6 @@ fn where_packets_are_routed_the_link_is_direct() {
     }
     let network = Network::routed();
     let pair = Pair::on(&network);
-    let done = pair.send("film.bin", 128 << 20);
+    let done = pair.film_arrives(pair.send_film());
     assert_eq!(done["link"], "direct", "{done}");
 }

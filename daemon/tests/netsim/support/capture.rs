@@ -23,9 +23,9 @@ impl Capture {
     #[track_caller]
     pub(crate) fn on(machine: &Machine) -> Self {
         let mut command = machine.command("tcpdump");
-        // As root, whole packets, at once, with room for 128 MiB that nobody has read yet.
-        command.args(["-Z", "root", "-i", "any", "-s", "0", "-w", "-", "-U"]);
-        command.args(["--immediate-mode", "-B", "131072"]);
+        // As root, whole packets, none held back, and room for 128 MiB that nobody has read yet.
+        // (With --immediate-mode there would be room for 500 packets, however short.)
+        command.args(["-Z", "root", "-i", "any", "-s", "0", "-w", "-", "-U", "-B", "131072"]);
         let mut tcpdump = spawn(&mut command);
         let packets = chunks(tcpdump.stdout.take().unwrap());
         let mut stderr = BufReader::new(tcpdump.stderr.take().unwrap());

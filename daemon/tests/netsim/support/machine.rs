@@ -45,7 +45,7 @@ impl Machine {
     /// Puts a cable between two machines; its ends are interfaces of these names, and up.
     pub(crate) fn cable(&self, interface: &str, other: &Self, other_interface: &str) {
         let pid = other.holder.id().to_string();
-        let words = ["ip", "link", "add", interface, "type", "veth", "peer", "name"];
+        let words = ["ip", "link", "add", "name", interface, "type", "veth", "peer", "name"];
         self.run(&[&words[..], &[other_interface, "netns", &pid]].concat());
         self.run(&["ip", "link", "set", interface, "up"]);
         other.run(&["ip", "link", "set", other_interface, "up"]);

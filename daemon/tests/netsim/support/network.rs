@@ -6,6 +6,9 @@ use std::process::{Command, Stdio};
 
 use super::Machine;
 
+/// How much Alice can send per second.
+const UPLINK: &str = "160mbit";
+
 /// Three machines, and what is between them.
 pub(crate) struct Network {
     pub(crate) alice: Machine,
@@ -48,6 +51,7 @@ impl Network {
         let (alice, bob, server) = (Machine::new(), Machine::new(), Machine::new());
         let hosts = [(&alice, "10.7.0.1/24"), (&bob, "10.7.0.2/24"), (&server, "10.7.0.3/24")];
         let switch = switch(hosts.map(|(host, address)| (host, "eth0", address)));
+        slow_down(&alice);
         Self { alice, bob, server, server_ip: "10.7.0.3", router: None, boxes: vec![switch] }
     }
 
@@ -65,6 +69,7 @@ impl Network {
                 host
             });
         let (server_ip, boxes) = ("10.7.3.2", Vec::new());
+        slow_down(&alice);
         Self { alice, bob, server, server_ip, router: Some(router), boxes }
     }
 
@@ -79,6 +84,7 @@ impl Network {
             (&server, "eth0", "203.0.113.3/24"),
         ]);
         let boxes = vec![internet, alices_nat, bobs_nat];
+        slow_down(&alice);
         Self { alice, bob, server, server_ip: "203.0.113.3", router: None, boxes }
     }
 
@@ -114,18 +120,18 @@ impl Network {
         bash.stdin.take().unwrap().write_all(words).unwrap();
         assert!(bash.wait().unwrap().success());
     }
+}
 
-    /// Slows what Alice sends down, in bits per second.
-    pub(crate) fn slow_down(&self, rate: &str) {
-        let words = ["tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate];
-        self.alice.run(&[&words[..], &["burst", "256kb", "latency", "50ms"]].concat());
-    }
+/// Lets a machine send no more than [`UPLINK`], which leaves the processor time for other things.
+fn slow_down(machine: &Machine) {
+    let words = ["tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", UPLINK];
+    machine.run(&[&words[..], &["burst", "256kb", "latency", "50ms"]].concat());
 }
 
 /// A switch, and a cable from it to each of these interfaces.
 fn switch<const N: usize>(hosts: [(&Machine, &str, &str); N]) -> Machine {
     let switch = Machine::new();
-    switch.run(&["ip", "link", "add", "bridge", "type", "bridge"]);
+    switch.run(&["ip", "link", "add", "name", "bridge", "type", "bridge"]);
     switch.run(&["ip", "link", "set", "bridge", "up"]);
     for (number, (host, interface, address)) in hosts.into_iter().enumerate() {
         let port = format!("port{number}");
