@@ -40,6 +40,8 @@ pub(crate) struct Count {
 pub(crate) const MAX_WAITING_OF_STRANGER: usize = 3;
 /// The most requests that may wait in all.
 pub(crate) const MAX_WAITING: usize = 100;
+/// Of these places, the ones that strangers may take; the rest is kept for contacts.
+pub(crate) const MAX_WAITING_OF_STRANGERS: usize = 60;
 
 /// The most transfers that are received at once; each has a thread and open files.
 pub(crate) const MAX_RUNNING: usize = 64;
@@ -75,7 +77,7 @@ pub(crate) fn decide(sender: &Sender, bytes: u64, rules: &Rules) -> Decision {
             let dest_dir = sender.dest_dir.clone().unwrap_or_else(|| rules.received_dir.clone());
             Decision::Accept { dest_dir, max_bytes }
         }
-        Accept::Ask if rules.waiting.of_all >= MAX_WAITING => Decision::Busy,
+        Accept::Ask if rules.waiting.of_all >= places(sender) => Decision::Busy,
         Accept::Ask
             if sender.accept.is_none() && rules.waiting.of_sender >= MAX_WAITING_OF_STRANGER =>
         {
@@ -83,6 +85,11 @@ pub(crate) fn decide(sender: &Sender, bytes: u64, rules: &Rules) -> Decision {
         }
         Accept::Ask => Decision::Ask,
     }
+}
+
+/// The waiting requests beyond which this sender has to come again later.
+fn places(sender: &Sender) -> usize {
+    if sender.accept.is_none() { MAX_WAITING_OF_STRANGERS } else { MAX_WAITING }
 }
 
 #[cfg(test)]
@@ -123,7 +130,9 @@ mod tests {
         let never = Rules { strangers: Accept::Never, ..rules() };
         assert_eq!(decide(&stranger, 1, &never), Decision::Refuse);
         let busy = |of_sender, of_all| Rules { waiting: Count { of_sender, of_all }, ..rules() };
-        assert_eq!(decide(&stranger, 1, &busy(2, 99)), Decision::Ask);
+        assert_eq!(decide(&stranger, 1, &busy(2, 59)), Decision::Ask);
+        assert_eq!(decide(&stranger, 1, &busy(0, 60)), Decision::Busy);
+        assert_eq!(decide(&contact(Accept::Ask), 1, &busy(0, 60)), Decision::Ask);
         assert_eq!(decide(&stranger, 1, &busy(3, 3)), Decision::Busy);
         assert_eq!(decide(&contact(Accept::Ask), 1, &busy(3, 3)), Decision::Ask);
         assert_eq!(decide(&contact(Accept::Ask), 1, &busy(0, 100)), Decision::Busy);
