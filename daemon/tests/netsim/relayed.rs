@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::{Capture, Network, Pair, Runs, hash_of, lacks_namespaces};
 
-const LEN: usize = 16 << 20;
+const LEN: usize = 4 << 20;
 const NAME: &str = "the plan for the surprise party.txt";
 /// Packets with this in them are known to come after all that went before. They come more than once,
 /// since the server answers with an ICMP error that repeats them.
