@@ -7,12 +7,12 @@ set -euo pipefail
 # PACKAGE:COMMAND, the command being what shows that the package is there.
 demo=(gcc:cc b3sum:b3sum)
 test=("${demo[@]}" iproute2:ip nftables:nft tcpdump:tcpdump iputils-ping:ping util-linux:setpriv)
-bench=(gcc:cc iproute2:ip util-linux:setpriv openssh-client:scp openssh-server:sshd)
+bench=(gcc:cc iproute2:ip util-linux:setpriv openssh-server:sshd openssh-client:ssh)
 
 case "${1:-}" in
+  bench) wanted=("${bench[@]}") ;;
   demo) wanted=("${demo[@]}") ;;
   test) wanted=("${test[@]}") ;;
-  bench) wanted=("${bench[@]}") ;;
   *) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '2,5p' >&2; exit 2 ;;
 esac
 

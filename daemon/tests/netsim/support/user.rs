@@ -21,7 +21,7 @@ impl Server {
         let data = Scratch::new();
         let mut command = machine.command(program("filefleet-server"));
         command.args(["--public-host", ip, "--data-dir"]).arg(data.path());
-        let mut program = Program::start(&mut command);
+        let mut program = Program::start(&command);
         let line = program.line().expect("the server says that it is ready or why it is not");
         let address = line.strip_prefix("ready ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
         assert!(address.starts_with(&format!("{ip}:7835#")), "{address}");
@@ -41,7 +41,7 @@ impl<'a> User<'a> {
     #[track_caller]
     pub(super) fn registered(name: &str, machine: &'a Machine, server: &Server) -> Self {
         let dir = Scratch::new();
-        let mut daemon = Program::start(&mut command(machine, &dir, "filefleetd"));
+        let mut daemon = Program::start(&command(machine, &dir, "filefleetd"));
         daemon.says("ready");
         let user = Self { daemon, machine, dir };
         user.ffctl(&["register", name, "--server", &server.address]).done();
@@ -57,7 +57,7 @@ impl<'a> User<'a> {
     pub(crate) fn send(&self, to: &str, name: &str) -> Sending {
         let mut command = command(self.machine, &self.dir, "ffctl");
         command.args(["send", "--json", to]).arg(self.file(name));
-        Sending::new(Program::start(&mut command))
+        Sending::new(Program::start(&command))
     }
 
     /// Where a file of this user's own lies, or may be made.
