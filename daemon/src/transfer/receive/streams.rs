@@ -73,12 +73,12 @@ impl Budget {
         Self { of_session, ..self.clone() }
     }
 
-    /// Waits for a part. Who has used up its own does not stand in line for that of all.
     /// Frees the buffers that nobody uses.
     pub(crate) fn clear(&self) {
         self.pool.clear();
     }
 
+    /// Waits for a part. Who has used up its own does not stand in line for that of all.
     async fn share(&self, bytes: usize) -> Share {
         let units = u32::try_from(bytes.div_ceil(BUDGET_UNIT)).expect("blocks and packs are small");
         let of_session = Arc::clone(&self.of_session).acquire_many_owned(units).await;
