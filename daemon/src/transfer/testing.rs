@@ -98,6 +98,13 @@ pub(super) fn fast_dir() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
+/// Says that a test cannot run here; fails it where none may be skipped.
+pub(super) fn skip(needed: &str) {
+    eprintln!("skipped: needs {needed}");
+    let may_skip = std::env::var_os("FILEFLEET_TEST_NO_SKIP").is_none();
+    assert!(may_skip, "skipped: needs {needed}");
+}
+
 /// A small tmpfs, gone when dropped.
 #[derive(Debug)]
 pub(super) struct Tmpfs(pub(super) tempfile::TempDir);
@@ -109,7 +116,7 @@ impl Tmpfs {
         let options = CString::new(options).unwrap();
         match rustix::mount::mount("tmpfs", dir.path(), "tmpfs", flags, options.as_c_str()) {
             Err(Errno::PERM | Errno::ACCESS) => {
-                eprintln!("skipped: needs root, to mount a small tmpfs");
+                skip("root, to mount a small tmpfs");
                 None
             }
             mounted => {

@@ -103,7 +103,7 @@ fn a_partial_folder_that_is_not_ours_is_not_used() {
 #[test]
 fn a_partial_folder_of_another_user_is_not_used() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: needs root, to make a folder of another user");
+        crate::transfer::testing::skip("root, to make a folder of another user");
         return;
     }
     let (scene, dest) = Scene::new();
