@@ -2,7 +2,8 @@
 //!
 //! Every operation takes one plain name below an open folder and never follows a symbolic link
 //! that stands there, so nothing that anybody plants or swaps leads out of the folder. The names
-//! must come from a [`RelPath`](super::entry::RelPath) or be our own.
+//! come from a [`RelPath`](super::entry::RelPath) or are our own; one that is not plain after all is
+//! refused here again.
 
 #[cfg(not(unix))]
 mod portable;
@@ -90,6 +91,13 @@ impl Trail {
     pub(super) fn clear(&mut self) {
         self.steps.clear();
     }
+}
+
+/// A name that cannot lead out of the folder it is applied to, whatever its caller overlooked.
+#[cfg(unix)]
+fn plain(name: &[u8]) -> io::Result<&[u8]> {
+    let leads_elsewhere = matches!(name, b"" | b"." | b"..") || name.contains(&b'/');
+    if leads_elsewhere { Err(io::ErrorKind::InvalidInput.into()) } else { Ok(name) }
 }
 
 /// Reads at `offset` until `bytes` is full or the file ends; the number of bytes read.

@@ -1,9 +1,9 @@
-//! Folders by file descriptor: the `*at` system calls.
+//! Folders by file descriptor: the `*at` system calls, `openat2` where the kernel has it.
 
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -14,17 +14,22 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::{FileId, Kind, Stat};
+use super::{FileId, Kind, Stat, plain};
 use crate::transfer::entry::{MODE_BITS, Timestamp};
 
 const FOLDER_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 /// `NONBLOCK`: a pipe that somebody put in a file's place must not hold us up.
-const FILE_FLAGS: OFlags =
-    OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+const FILE_FLAGS: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// An open folder.
 #[derive(Debug)]
 pub(in crate::transfer) struct Folder(OwnedFd);
+
+impl AsFd for Folder {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 /// Opening and looking.
 impl Folder {
@@ -38,7 +43,7 @@ impl Folder {
 
     /// Opens the folder `name`; `NotADirectory` if anything else stands there, links included.
     pub(in crate::transfer) fn open_folder(&self, name: &[u8]) -> io::Result<Self> {
-        match fs::openat(&self.0, name, FOLDER_FLAGS.union(OFlags::NOFOLLOW), Mode::empty()) {
+        match open_beneath(self, plain(name)?, FOLDER_FLAGS, Mode::empty()) {
             Ok(fd) => Ok(Self(fd)),
             Err(Errno::LOOP) => Err(ErrorKind::NotADirectory.into()),
             Err(error) => Err(error.into()),
@@ -52,7 +57,8 @@ impl Folder {
         write: bool,
     ) -> io::Result<(File, Stat)> {
         let access = if write { OFlags::RDWR } else { OFlags::RDONLY };
-        let file = match fs::openat(&self.0, name, FILE_FLAGS.union(access), Mode::empty()) {
+        let opened = open_beneath(self, plain(name)?, FILE_FLAGS.union(access), Mode::empty());
+        let file = match opened {
             Ok(fd) => File::from(fd),
             // What links, sockets, folders (for writing) and device nodes without a device say.
             Err(Errno::LOOP | Errno::NXIO | Errno::ISDIR | Errno::NODEV) => {
@@ -66,12 +72,12 @@ impl Folder {
 
     /// What stands under `name`.
     pub(in crate::transfer) fn stat(&self, name: &[u8]) -> io::Result<Stat> {
-        Ok(convert(&fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?))
+        Ok(convert(&fs::statat(&self.0, plain(name)?, AtFlags::SYMLINK_NOFOLLOW)?))
     }
 
     /// Fails unless the file `name` may be read.
     pub(in crate::transfer) fn check_readable(&self, name: &[u8]) -> io::Result<()> {
-        Ok(fs::accessat(&self.0, name, Access::READ_OK, AtFlags::EACCESS)?)
+        Ok(fs::accessat(&self.0, plain(name)?, Access::READ_OK, AtFlags::EACCESS)?)
     }
 
     /// What the folder itself is.
@@ -81,7 +87,7 @@ impl Folder {
 
     /// Where the symbolic link `name` points.
     pub(in crate::transfer) fn read_symlink(&self, name: &[u8]) -> io::Result<Vec<u8>> {
-        Ok(fs::readlinkat(&self.0, name, Vec::new())?.into_bytes())
+        Ok(fs::readlinkat(&self.0, plain(name)?, Vec::new())?.into_bytes())
     }
 
     /// Whether nobody but this user, and whoever owns `parent` anyhow, can have made the folder.
@@ -106,13 +112,13 @@ impl Folder {
 impl Folder {
     /// Makes the folder `name`, for its owner only.
     pub(in crate::transfer) fn make_folder(&self, name: &[u8]) -> io::Result<()> {
-        Ok(fs::mkdirat(&self.0, name, Mode::RWXU)?)
+        Ok(fs::mkdirat(&self.0, plain(name)?, Mode::RWXU)?)
     }
 
     /// Makes the file `name`, for its owner only; `AlreadyExists` if anything stands there.
     pub(in crate::transfer) fn create_file(&self, name: &[u8]) -> io::Result<File> {
         let flags = FILE_FLAGS | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
-        Ok(File::from(fs::openat(&self.0, name, flags, Mode::RUSR | Mode::WUSR)?))
+        Ok(File::from(open_beneath(self, plain(name)?, flags, Mode::RUSR | Mode::WUSR)?))
     }
 
     /// Makes the symbolic link `name` with its modification time.
@@ -122,7 +128,7 @@ impl Folder {
         target: &[u8],
         mtime: Timestamp,
     ) -> io::Result<()> {
-        fs::symlinkat(target, &self.0, name)?;
+        fs::symlinkat(target, &self.0, plain(name)?)?;
         Ok(fs::utimensat(&self.0, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
@@ -133,6 +139,7 @@ impl Folder {
         to: &Self,
         new_name: &[u8],
     ) -> io::Result<()> {
+        let (name, new_name) = (plain(name)?, plain(new_name)?);
         match fs::renameat_with(&self.0, name, &to.0, new_name, RenameFlags::NOREPLACE) {
             // NFS and exFAT are such file systems.
             Err(error) if is_unsupported(error) => self.rename_by_link(name, to, new_name),
@@ -163,12 +170,12 @@ impl Folder {
 
     /// Removes what stands under `name`, unless it is a folder.
     pub(in crate::transfer) fn remove_file(&self, name: &[u8]) -> io::Result<()> {
-        Ok(fs::unlinkat(&self.0, name, AtFlags::empty())?)
+        Ok(fs::unlinkat(&self.0, plain(name)?, AtFlags::empty())?)
     }
 
     /// Removes the folder `name` if it is empty.
     pub(in crate::transfer) fn remove_folder(&self, name: &[u8]) -> io::Result<()> {
-        Ok(fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)?)
+        Ok(fs::unlinkat(&self.0, plain(name)?, AtFlags::REMOVEDIR)?)
     }
 
     /// Gives the folder itself its time and permission bits.
@@ -268,6 +275,40 @@ pub(in crate::transfer) fn to_path(name: &[u8]) -> &Path {
 /// The bytes of a name that the system gave us.
 pub(in crate::transfer) fn name_bytes(name: &OsStr) -> &[u8] {
     name.as_bytes()
+}
+
+/// Opens `name` in `folder`. With `openat2` the kernel itself refuses to leave the folder and to follow
+/// any link, be it one of `/proc`.
+fn open_beneath(
+    folder: &Folder,
+    name: &[u8],
+    flags: OFlags,
+    mode: Mode,
+) -> rustix::io::Result<OwnedFd> {
+    let flags = flags.union(OFlags::NOFOLLOW);
+    #[cfg(target_os = "linux")]
+    if has_openat2() {
+        let resolve = fs::ResolveFlags::BENEATH
+            .union(fs::ResolveFlags::NO_SYMLINKS)
+            .union(fs::ResolveFlags::NO_MAGICLINKS);
+        return match fs::openat2(folder, name, flags, mode, resolve) {
+            // Moved out of the folder in the very moment, so it is not there any more.
+            Err(Errno::XDEV) => Err(Errno::NOENT),
+            opened => opened,
+        };
+    }
+    fs::openat(folder, name, flags, mode)
+}
+
+/// Whether there is `openat2`: Linux has it since 5.6, and some containers' filters forbid it.
+#[cfg(target_os = "linux")]
+fn has_openat2() -> bool {
+    static ANSWER: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let flags = OFlags::PATH.union(OFlags::CLOEXEC);
+        let tried = fs::openat2(fs::CWD, "/", flags, Mode::empty(), fs::ResolveFlags::NO_SYMLINKS);
+        !matches!(tried, Err(Errno::NOSYS | Errno::PERM))
+    })
 }
 
 /// Whether a call failed because this system or file system does not have it.

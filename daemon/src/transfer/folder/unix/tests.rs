@@ -58,3 +58,60 @@ fn only_a_regular_file_is_opened_as_a_file_and_only_a_folder_as_a_folder() {
         assert_eq!(error.kind(), ErrorKind::NotADirectory, "{name}");
     }
 }
+
+#[test]
+fn a_name_that_is_not_plain_reaches_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "mine").unwrap();
+    let outer = Folder::open(dir.path()).unwrap();
+    for name in [&b"in"[..], b"ours"] {
+        outer.make_folder(name).unwrap();
+    }
+    let folder = outer.open_folder(b"in").unwrap();
+    std::fs::write(dir.path().join("in/ours"), "").unwrap();
+    let absolute = dir.path().join("file");
+    for name in
+        [&b"../file"[..], b"", b".", b"..", b"/", b"x/../../file", absolute.as_os_str().as_bytes()]
+    {
+        let mtime = Timestamp::default();
+        let results = [
+            folder.open_folder(name).map(drop),
+            folder.open_file(name, true).map(drop),
+            folder.create_file(name).map(drop),
+            folder.make_folder(name),
+            folder.make_symlink(name, b"x", mtime),
+            folder.rename_new(name, &folder, b"new"),
+            folder.rename_new(b"ours", &folder, name),
+            folder.remove_file(name),
+            folder.remove_folder(name),
+            folder.stat(name).map(drop),
+            folder.check_readable(name),
+            folder.read_symlink(name).map(drop),
+        ];
+        for (call, result) in results.into_iter().enumerate() {
+            let refused = result.unwrap_err().kind();
+            assert_eq!(refused, ErrorKind::InvalidInput, "{call} {}", name.escape_ascii());
+        }
+    }
+    assert_eq!(std::fs::read(dir.path().join("file")).unwrap(), b"mine");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_kernel_refuses_to_leave_a_folder_even_if_the_name_was_not_looked_at() {
+    if !has_openat2() {
+        crate::transfer::testing::skip("openat2");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("file"), "mine").unwrap();
+    let outer = Folder::open(dir.path()).unwrap();
+    outer.make_folder(b"in").unwrap();
+    let folder = outer.open_folder(b"in").unwrap();
+    symlink("..", dir.path().join("in/way-out")).unwrap();
+    let absolute = dir.path().join("file");
+    for name in [&b"../file"[..], b"way-out/file", absolute.as_os_str().as_bytes()] {
+        let error = open_beneath(&folder, name, OFlags::RDONLY, Mode::empty()).unwrap_err();
+        assert!([Errno::NOENT, Errno::LOOP].contains(&error), "{error}");
+    }
+}
