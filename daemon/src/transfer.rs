@@ -6,6 +6,7 @@
 //! daemon, which decides with its policy and its records.
 
 pub(crate) mod buffer;
+mod confine;
 pub mod dest;
 pub mod entry;
 mod folder;

@@ -24,6 +24,7 @@ pub use partial::PartialFile;
 use partial::Partials;
 use tree::Tree;
 
+use super::confine;
 use super::entry::{Entry, EntryKind, PARTIAL_PREFIX};
 use super::folder::Folder;
 
@@ -64,7 +65,19 @@ impl Destination {
     /// derive it from the peer's identity and the peer's id. [`DestError::InUse`] while another
     /// `Destination` has the same id and folder.
     pub fn create(dest_dir: &Path, id: [u8; 16]) -> Result<Self, DestError> {
-        let root = Arc::new(Folder::open(dest_dir)?);
+        Self::create_in(Folder::open(dest_dir)?, dest_dir, id)
+    }
+
+    /// [`create`](Self::create), by a thread that from then on can touch nothing outside `dest_dir`,
+    /// as far as the system confines threads (see `confine`).
+    pub(super) fn create_confined(dest_dir: &Path, id: [u8; 16]) -> Result<Self, DestError> {
+        let root = Folder::open(dest_dir)?;
+        confine::confine_thread(&root);
+        Self::create_in(root, dest_dir, id)
+    }
+
+    fn create_in(root: Folder, dest_dir: &Path, id: [u8; 16]) -> Result<Self, DestError> {
+        let root = Arc::new(root);
         let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
         let partial_name = format!("{PARTIAL_PREFIX}{hex}");
         let partials = Partials::open(&root, partial_name.as_bytes())?;

@@ -7,6 +7,7 @@
 mod deferred;
 pub(crate) mod streams;
 pub(crate) mod writer;
+mod writing;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
 use self::writer::{Job, Written};
-use super::dest::Destination;
+use self::writing::{Where, Writing};
 use super::outgoing::{Outgoing, closed, flush_one};
 use super::progress::{Cause, Fault, Progress, RateMeter, State};
 use super::proto::{Ack, Answer, Message, Reason, Totals, TransferId};
@@ -66,19 +67,9 @@ pub(crate) async fn run(
     let (tell, told) = mpsc::channel(64);
     let Reception { id, dest_dir, make_dir, max_bytes, totals } = reception;
     let folder_id = super::folder_id(&session.identity(), id);
-    let writing = tokio::task::spawn_blocking(move || {
-        if make_dir && let Err(error) = std::fs::create_dir_all(&dest_dir) {
-            // What is wrong with it is said when it is opened.
-            tracing::warn!(%error, "cannot make the folder for received files");
-        }
-        match Destination::create(&dest_dir, folder_id) {
-            Ok(dest) => writer::write(dest, max_bytes, job_queue, &tell),
-            Err(error) => {
-                let fault = writer::fault_of(&error);
-                // The task may be gone already; then nobody needs to be told.
-                let _ = tell.blocking_send(Written::Failed(fault));
-            }
-        }
+    let place = Where { dest_dir, make_dir, folder_id };
+    let writing = Writing::start(place, tell, move |dest, tell| {
+        writer::write(dest, max_bytes, job_queue, tell);
     });
     let mut receiver = Receiver {
         guard: Some(session.hold()),
@@ -298,7 +289,7 @@ impl Receiver {
     }
 
     /// Tells the sender how it ended, waits for the writing thread to clean up, and tells `progress`.
-    async fn end(mut self, outcome: Result<(), Fault>, writing: tokio::task::JoinHandle<()>) {
+    async fn end(mut self, outcome: Result<(), Fault>, writing: Writing) {
         // First: the thread may be waiting to tell, and then takes no jobs.
         self.told.close();
         if let Err(fault) = &outcome {
@@ -309,9 +300,7 @@ impl Receiver {
                 self.outgoing.push(Message::Cancel { reason, text: fault.text.clone() });
             }
         }
-        if let Err(error) = writing.await {
-            tracing::error!(%error, "the writing thread of a transfer ended badly");
-        }
+        writing.ended().await;
         // Before the goodbye: whoever asks from now on is answered from the record.
         self.tell_outcome(outcome);
         let last = self.outgoing.last().cloned();
