@@ -6,6 +6,7 @@
 
 mod failing;
 mod lan;
+mod matrix;
 mod nat;
 mod relayed;
 mod routed;

@@ -10,6 +10,7 @@ mod content;
 mod ffctl;
 mod machine;
 mod network;
+mod probe;
 #[path = "../e2e/support/program.rs"]
 #[allow(dead_code, reason = "the other tests need more of it")]
 mod program;
@@ -20,15 +21,17 @@ use serde_json::Value;
 pub(crate) use capture::{Capture, Runs};
 pub(crate) use content::hash_of;
 use content::{Scratch, write_random};
-pub(crate) use ffctl::Sending;
+pub(crate) use ffctl::{Sending, Watching};
 use machine::Machine;
-pub(crate) use network::{Network, lacks_namespaces};
+pub(crate) use network::{Nat, Network, lacks_namespaces};
+pub(crate) use probe::Behaviour;
 use program::{Outcome, PATIENCE, Program, program};
 use user::{Server, User};
 
 const FILM: &str = "film.bin";
 /// Takes seconds over [`network::UPLINK`], while the way that carries most is found in milliseconds.
 const FILM_LEN: u64 = 32 << 20;
+const LONG_FILM_LEN: u64 = 128 << 20;
 
 /// Alice and Bob, registered at one server; Bob takes whatever Alice sends.
 pub(crate) struct Pair<'a> {
@@ -51,6 +54,13 @@ impl<'a> Pair<'a> {
     pub(crate) fn send_film(&self) -> Sending {
         write_random(&self.alice.file(FILM), FILM_LEN);
         self.alice.send("bob", FILM)
+    }
+
+    /// Writes a file of Alice's that takes longer to send than any search for a path, on the slow
+    /// uplinks of [`Network::between`]; its name.
+    pub(crate) fn long_film(&self) -> &'static str {
+        write_random(&self.alice.file(FILM), LONG_FILM_LEN);
+        FILM
     }
 
     /// Waits until the file has arrived as it was; the last event.

@@ -2,8 +2,13 @@
 //! tests are killed.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use rustix::fd::AsFd;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 pub(crate) struct Machine {
     /// Holds the namespace open until its standard input ends, which is when nobody has it any
@@ -30,6 +35,16 @@ impl Machine {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/proc/{}/ns/net", self.holder.id())).arg(program);
         command
+    }
+
+    /// Calls a function on this machine; sockets that it opens stay there.
+    pub(crate) fn enter<T: Send>(&self, function: impl FnOnce() -> T + Send) -> T {
+        let namespace = File::open(format!("/proc/{}/ns/net", self.holder.id())).unwrap();
+        let inside = || {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+            function()
+        };
+        thread::scope(|scope| scope.spawn(inside).join()).unwrap()
     }
 
     /// Runs a program to its end; what it printed.

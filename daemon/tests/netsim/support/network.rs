@@ -6,6 +6,10 @@ use std::process::{Command, Stdio};
 
 use super::Machine;
 
+mod nats;
+
+pub(crate) use nats::Nat;
+
 /// How much Alice can send per second.
 const UPLINK: &str = "160mbit";
 
@@ -124,7 +128,11 @@ impl Network {
 
 /// Lets a machine send no more than [`UPLINK`], which leaves the processor time for other things.
 fn slow_down(machine: &Machine) {
-    let words = ["tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", UPLINK];
+    slow_down_to(machine, UPLINK);
+}
+
+fn slow_down_to(machine: &Machine, rate: &str) {
+    let words = ["tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate];
     machine.run(&[&words[..], &["burst", "256kb", "latency", "50ms"]].concat());
 }
 

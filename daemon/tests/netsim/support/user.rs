@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Machine, Outcome, Program, Scratch, Sending, program};
+use super::{Machine, Outcome, Program, Scratch, Sending, Watching, program};
 
 /// `filefleet-server` on its usual ports.
 pub(crate) struct Server {
@@ -58,6 +58,13 @@ impl<'a> User<'a> {
         let mut command = command(self.machine, &self.dir, "ffctl");
         command.args(["send", "--json", to]).arg(self.file(name));
         Sending::new(Program::start(&command))
+    }
+
+    /// Is told everything from now on.
+    pub(crate) fn watch(&self) -> Watching {
+        let mut command = command(self.machine, &self.dir, "ffctl");
+        command.args(["watch", "--json"]);
+        Watching::new(Program::start(&command))
     }
 
     /// Where a file of this user's own lies, or may be made.
