@@ -12,6 +12,8 @@ mod names;
 mod numbers;
 mod others;
 mod privacy;
+#[cfg(target_os = "linux")]
+mod races;
 mod raw;
 mod speaker;
 mod support;

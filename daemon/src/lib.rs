@@ -8,6 +8,8 @@ pub mod connect;
 mod control;
 mod daemon;
 mod error;
+#[cfg(all(test, target_os = "linux"))]
+mod fuzz;
 #[cfg(all(test, unix))]
 mod hostile;
 mod identity;

@@ -19,7 +19,7 @@ mod receive;
 mod send;
 pub mod source;
 #[cfg(all(test, target_os = "linux"))]
-mod testing;
+pub(crate) mod testing;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -28,13 +28,15 @@ static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 const VICTIM: &str = "victim";
 /// The name of the thread of the store.
 const STORE: &str = "ff-store";
+/// The name of the threads that write transfers.
+const WRITER: &str = "ff-writer";
 
 fn watch_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if matches!(std::thread::current().name(), Some(VICTIM | STORE)) {
+            if matches!(std::thread::current().name(), Some(VICTIM | STORE | WRITER)) {
                 PANICS.lock().unwrap().push(info.to_string());
             }
             before(info);
@@ -250,14 +252,25 @@ impl Scene {
     /// Bob still serves others, his daemon ends well, and what lies where is what should.
     pub(super) async fn finish(mut self) {
         self.still_serves().await;
-        self.bob.stop.cancel();
-        assert_eq!(soon(&mut self.bob.ended).await.unwrap(), Ok(()));
-        let panics = PANICS.lock().unwrap().clone();
-        assert!(panics.is_empty(), "{panics:#?}");
+        self.end_well().await;
         let found = contents(self.bob.received());
         let names: Vec<_> = found.keys().collect();
         assert_eq!(names, self.expected.keys().collect::<Vec<_>>());
         assert!(found == self.expected, "wrong content in {names:?}");
+    }
+
+    /// [`finish`](Self::finish), whatever lies in the destination.
+    pub(super) async fn finish_untouched_outside(mut self) {
+        self.still_serves().await;
+        self.end_well().await;
+    }
+
+    /// Stops Bob's daemon, which must not have panicked nor touched anything outside.
+    async fn end_well(&mut self) {
+        self.bob.stop.cancel();
+        assert_eq!(soon(&mut self.bob.ended).await.unwrap(), Ok(()));
+        let panics = PANICS.lock().unwrap().clone();
+        assert!(panics.is_empty(), "{panics:#?}");
         let precious = BTreeMap::from([("precious".into(), Some(b"mine".to_vec()))]);
         assert_eq!(contents(&self.bob.outside()), precious);
         let mut beside: Vec<_> = contents(self.bob.dir.path()).into_keys().collect();

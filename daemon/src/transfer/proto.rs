@@ -9,7 +9,7 @@ mod header;
 mod message;
 mod reason;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod wire;
 
 pub(crate) use header::{

@@ -23,7 +23,7 @@ pub(super) fn path(path: &str) -> RelPath {
     RelPath::decode(path.as_bytes()).unwrap()
 }
 
-pub(super) fn entry(at: &str, kind: EntryKind) -> Entry {
+pub(crate) fn entry(at: &str, kind: EntryKind) -> Entry {
     Entry { path: path(at), kind, mode: 0o640, mtime: MTIME }
 }
 
@@ -61,7 +61,7 @@ pub(super) fn commit(
 }
 
 /// All that lies below `dir`: kind, permission bits, time and content or target by file path.
-pub(super) fn snapshot(dir: &Path) -> BTreeMap<PathBuf, String> {
+pub(crate) fn snapshot(dir: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -85,7 +85,7 @@ pub(super) fn snapshot(dir: &Path) -> BTreeMap<PathBuf, String> {
 }
 
 /// The names in `dir`, sorted.
-pub(super) fn names(dir: &Path) -> Vec<String> {
+pub(crate) fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();
     let mut names: Vec<_> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -94,7 +94,7 @@ pub(super) fn names(dir: &Path) -> Vec<String> {
 }
 
 /// A folder in memory if the machine has one, for tests that do more than a disk takes quickly.
-pub(super) fn fast_dir() -> tempfile::TempDir {
+pub(crate) fn fast_dir() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 

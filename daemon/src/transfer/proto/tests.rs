@@ -26,7 +26,7 @@ fn previews() -> Vec<Preview> {
 }
 
 /// Every message there is, with its type byte.
-fn messages() -> Vec<(u8, Message)> {
+pub(crate) fn messages() -> Vec<(u8, Message)> {
     let totals = Totals { files: 1, bytes: 2, exact: true };
     let text = || "no".to_owned();
     let acks = vec![
@@ -127,7 +127,7 @@ fn counts_and_lengths_are_bounded_before_anything_is_allocated() {
     assert!(matches!(Prefix::decode(&bytes), Err(WireError::TooLong { .. })));
 }
 
-fn pack(sizes: &[u64]) -> PackHeader {
+pub(crate) fn pack(sizes: &[u64]) -> PackHeader {
     let item = |(index, size): (usize, &u64)| PackEntry {
         index: index as u64,
         entry: entry(EntryKind::File { size: *size }),
@@ -136,7 +136,7 @@ fn pack(sizes: &[u64]) -> PackHeader {
     PackHeader { number: 3, entries: sizes.iter().enumerate().map(item).collect() }
 }
 
-fn encode_pack(header: &PackHeader) -> Vec<u8> {
+pub(crate) fn encode_pack(header: &PackHeader) -> Vec<u8> {
     let mut table = Vec::new();
     header.entries.iter().for_each(|entry| entry.put(&mut table));
     PackHeader::encode_table(header.number, header.entries.len() as u16, &table)
