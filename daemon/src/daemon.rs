@@ -35,6 +35,7 @@ use crate::identity::Identity;
 use crate::peer::{PeerEvent, Peers, PeersConfig, Session};
 use crate::settings::Settings;
 use crate::store::{Contact, Store, StoreThread, TransferRecord};
+use crate::supervisor::{self, Watchdog};
 use crate::transfer::{Engine, TransferId, Unrouted};
 
 pub(crate) use self::people::{ContactChange, Person};
@@ -172,8 +173,12 @@ async fn run_once(
     daemon.load().await?;
     let control = tokio::spawn(crate::control::serve(listener, events, daemon.stop.clone()));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    supervisor::tell_ready();
     daemon.run(inbox).await;
     let restart = daemon.restart;
+    if !restart {
+        supervisor::tell_stopping();
+    }
     daemon.shutdown(store_thread).await;
     // It ends with the token.
     let listener = control.await.map_err(DaemonError::Control)?;
@@ -223,10 +228,12 @@ impl Daemon {
     }
 
     async fn run(&mut self, mut inbox: mpsc::Receiver<Event>) {
+        let mut watchdog = Watchdog::from_env();
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
+                () = watchdog.due() => watchdog.feed(),
                 event = inbox.recv() => match event {
                     Some(event) => self.handle(event),
                     None => break,

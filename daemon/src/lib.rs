@@ -19,6 +19,7 @@ pub mod peer;
 mod policy;
 mod settings;
 mod store;
+mod supervisor;
 pub mod transfer;
 pub mod transport;
 

@@ -14,12 +14,18 @@ use tokio_util::sync::CancellationToken;
 /// logged to stderr (for example "debug").
 #[derive(Debug, Parser)]
 #[command(version)]
-struct Arguments {}
+struct Arguments {
+    /// Write the log to filefleetd.log, beside the state, instead of stderr
+    #[arg(long)]
+    log_to_file: bool,
+}
 
 fn main() -> ExitCode {
-    let Arguments {} = Arguments::parse();
-    logging::start();
-    match start() {
+    let Arguments { log_to_file } = Arguments::parse();
+    let home = Home::from_env();
+    let log_file = home.as_ref().ok().filter(|_| log_to_file).map(Home::log_file);
+    logging::start(log_file.as_deref());
+    match home.map_err(Into::into).and_then(start) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -28,8 +34,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn start() -> anyhow::Result<()> {
-    let home = Home::from_env()?;
+fn start(home: Home) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -53,6 +53,7 @@ async fn serve(options: Options) -> Result<()> {
     let stop = server::stop_signal().context("cannot listen for signals")?;
     let server = Server::start(&Settings::load(options)?)?;
     println!("ready {}", server.address());
+    server::tell_ready(server.address());
     stop.await;
     info!("stopping");
     server.shutdown().await;

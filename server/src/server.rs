@@ -48,10 +48,12 @@ mod session;
 mod signal;
 mod store;
 mod stun;
+mod supervisor;
 
 pub use files::KeyError;
 pub use signal::stop_signal;
 pub use store::StoreError;
+pub use supervisor::tell_ready;
 
 use files::{Certificate, ResetKeys};
 use limits::{AddressLimiter, SWEEP_INTERVAL};

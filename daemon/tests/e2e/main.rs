@@ -14,4 +14,5 @@ mod living;
 mod moving;
 mod people;
 mod server_restart;
+mod supervised;
 mod support;

@@ -23,12 +23,12 @@ struct Process {
 
 impl Process {
     fn start(dir: &Path, port: u16) -> Self {
-        let mut child = command()
-            .args(["--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
-            .arg(dir)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let listen = format!("127.0.0.1:{port}");
+        Self::run(command().args(["--listen", &listen, "--data-dir"]).arg(dir))
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
@@ -139,6 +139,21 @@ async fn names_are_listed_and_removed_while_it_runs() {
     assert!(run(&["names", "remove", "alice"], dir.path()).status.success());
     assert!(!run(&["names", "remove", "alice"], dir.path()).status.success());
     Peer::registered(&server.address, "alice", 2).await;
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn systemd_is_told_when_it_serves_and_under_which_address() {
+    let dir = tempfile::tempdir().unwrap();
+    let manager = std::os::unix::net::UnixDatagram::bind(dir.path().join("notify")).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let mut command = command();
+    command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path().join("data"));
+    let server = Process::run(command.env("NOTIFY_SOCKET", dir.path().join("notify")));
+    let mut told = [0; 512];
+    let length = manager.recv(&mut told).unwrap();
+    let expected = format!("READY=1\nSTATUS={}\n", server.address);
+    assert_eq!(text(told[..length].to_vec()), expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

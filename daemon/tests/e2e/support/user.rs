@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::{Signal, geteuid};
 use serde_json::Value;
@@ -63,6 +64,16 @@ impl User {
         let shell = ["sh", "-c", mount, "sh", options, dir.to_str().unwrap()];
         let by = [&["unshare", "--mount"], as_root, &shell].concat();
         self.run_daemon(&wrapped(&by, &self.command("filefleetd")));
+    }
+
+    /// Starts the daemon as a service manager does that is told about it through `socket`, and wants
+    /// a sign of life at least this often.
+    #[track_caller]
+    pub(crate) fn start_supervised(&mut self, socket: &Path, watchdog: Duration) {
+        let mut command = self.command("filefleetd");
+        command.env("NOTIFY_SOCKET", socket);
+        command.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
+        self.run_daemon(&command);
     }
 
     #[track_caller]
