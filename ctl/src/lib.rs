@@ -2,7 +2,7 @@
 //!
 //! This crate owns the control protocol (JSON lines, [`proto`]), where a user's files and socket
 //! lie ([`home`]), the socket and who may use it ([`socket`]), both ends of a connection
-//! ([`client`], [`server`]), how a daemon is started ([`start`]) and how text from strangers is
+//! ([`client`], [`server`]), how a daemon is started ([`start`]), by hand or with the login ([`service`]), and how text from strangers is
 //! shown ([`text`]). It knows nothing of networks, keys or transfers: its view types are its own,
 //! and the daemon converts into them.
 #![warn(missing_docs)]
@@ -11,6 +11,7 @@ pub mod client;
 pub mod home;
 pub mod proto;
 pub mod server;
+pub mod service;
 pub mod socket;
 pub mod start;
 #[cfg(any(test, feature = "testing"))]

@@ -108,7 +108,7 @@ pub(crate) fn is_locked(home: &Home) -> bool {
 }
 
 /// Makes a folder that is for this user only, or checks that it is.
-pub(crate) fn make_private(dir: &Path) -> io::Result<()> {
+pub fn make_private(dir: &Path) -> io::Result<()> {
     os::make_private(dir)
 }
 

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use crate::client::{Client, ClientError};
 use crate::home::{HOME_VARIABLE, Home};
 use crate::proto::{Call, Hello};
+use crate::service::{self, ServiceError};
 use crate::socket::{self, ConnectError};
 
 #[cfg(unix)]
@@ -64,6 +65,9 @@ pub enum StartError {
     /// The daemon runs, but its socket does not answer.
     #[error("filefleetd does not answer yet")]
     TimedOut,
+    /// It is a service, which does not start.
+    #[error(transparent)]
+    Service(Box<ServiceError>),
     /// What answers is not a daemon that this program can talk to.
     #[error(transparent)]
     Client(ClientError),
@@ -81,8 +85,9 @@ pub enum Started {
     Before(Hello),
 }
 
-/// Makes sure that a daemon of `home` runs and serves. One that it starts is detached from this
-/// process and its terminal, and writes to [`Home::log_file`].
+/// Makes sure that a daemon of `home` runs and serves. Where there is a service
+/// ([`crate::service`]), that is started; else a daemon that is detached from this process and its
+/// terminal, and writes to [`Home::log_file`].
 pub async fn start_daemon(home: &Home) -> Result<Started, StartError> {
     match Client::connect(home).await {
         Ok(client) => return Ok(Started::Before(client.hello().clone())),
@@ -90,22 +95,37 @@ pub async fn start_daemon(home: &Home) -> Result<Started, StartError> {
         Err(error) => return Err(StartError::Client(error)),
     }
     let program = find_program().ok_or(StartError::NotFound)?;
+    let by_service = service::start_in_place_of(home, &program).await;
+    if by_service.map_err(|error| StartError::Service(Box::new(error)))? {
+        return until_it_serves(home, None).await;
+    }
     let log_file = home.log_file();
     let log_error = |error| StartError::Log(home.log_file(), error);
     let (log, log_start) = open_log(&log_file).map_err(log_error)?;
-    let mut child = spawn(program, home, log)?;
+    let child = spawn(program, home, log)?;
+    until_it_serves(home, Some((child, log_start))).await
+}
+
+/// Waits until the daemon serves that was just started: as this child, whose log begins there, or by
+/// the service manager.
+async fn until_it_serves(
+    home: &Home,
+    mut child: Option<(Child, u64)>,
+) -> Result<Started, StartError> {
     let deadline = Instant::now() + START_DEADLINE;
     let mut pauses = Pauses::default();
     loop {
         // Asked before connecting, so that a daemon that lost a race to another one is no error.
-        let ended = child.try_wait().ok().flatten();
+        let ended = child
+            .as_mut()
+            .and_then(|(child, log_start)| Some((child.try_wait().ok().flatten()?, *log_start)));
         match Client::connect(home).await {
             Ok(client) => return Ok(Started::Now(client.hello().clone())),
             Err(ClientError::Connect(ConnectError::NotRunning)) => {}
             Err(error) => return Err(StartError::Client(error)),
         }
-        if let Some(status) = ended {
-            return Err(StartError::Ended { status, said: tail(&log_file, log_start) });
+        if let Some((status, log_start)) = ended {
+            return Err(StartError::Ended { status, said: tail(&home.log_file(), log_start) });
         }
         if Instant::now() >= deadline {
             return Err(StartError::TimedOut);
@@ -179,7 +199,7 @@ impl Pauses {
 }
 
 /// Beside the running program first, so that a build or an unpacked archive uses its own daemon.
-fn find_program() -> Option<PathBuf> {
+pub(crate) fn find_program() -> Option<PathBuf> {
     let beside = env::current_exe().ok().and_then(|own| Some(own.parent()?.join(PROGRAM)));
     let in_path = env::var_os("PATH").unwrap_or_default();
     let in_path = env::split_paths(&in_path).map(|dir| dir.join(PROGRAM)).collect::<Vec<_>>();

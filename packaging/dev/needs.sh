@@ -6,7 +6,8 @@ set -euo pipefail
 
 # PACKAGE:COMMAND, the command being what shows that the package is there.
 demo=(gcc:cc b3sum:b3sum)
-test=("${demo[@]}" iproute2:ip nftables:nft tcpdump:tcpdump iputils-ping:ping util-linux:setpriv)
+test=("${demo[@]}" iproute2:ip nftables:nft tcpdump:tcpdump iputils-ping:ping util-linux:setpriv
+  systemd:systemd-analyze python3:python3 desktop-file-utils:desktop-file-validate procps:pgrep)
 bench=(gcc:cc iproute2:ip util-linux:setpriv openssh-server:sshd openssh-client:ssh)
 
 case "${1:-}" in

@@ -32,6 +32,7 @@ if grep -Eq '[1-9][0-9]* ignored|skipped: needs' "$log"; then
   echo "test: a test was skipped" >&2
   exit 1
 fi
+"$root/packaging/dev/service-test.sh"
 if [ "$long" -eq 1 ]; then
   "$root/packaging/dev/bench.sh"
 fi

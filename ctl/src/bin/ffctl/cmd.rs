@@ -13,6 +13,7 @@ mod man;
 mod register;
 mod requests;
 mod send;
+mod service;
 mod status;
 mod transfers;
 mod watch;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Config(config::Config),
     Watch(watch::Watch),
     Daemon(daemon::Daemon),
+    Service(service::Service),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -65,6 +67,7 @@ impl Command {
             Self::Config(command) => command.run().await,
             Self::Watch(command) => command.run().await,
             Self::Daemon(command) => command.run().await,
+            Self::Service(command) => command.run().await,
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(),
         }
@@ -83,6 +86,7 @@ impl Command {
             Self::Config(command) => command.format.json,
             Self::Watch(command) => command.format.json,
             Self::Daemon(command) => command.format.json,
+            Self::Service(command) => command.format.json,
             // It tells its errors itself, as events.
             Self::Send(_) => false,
             Self::Accept(_) | Self::Decline(_) | Self::Cancel(_) => false,

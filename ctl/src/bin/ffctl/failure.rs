@@ -5,6 +5,7 @@ use std::io;
 use filefleet_ctl::ClientError;
 use filefleet_ctl::home::HomeError;
 use filefleet_ctl::proto::{ControlError, ErrorCode, FileFailure};
+use filefleet_ctl::service::ServiceError;
 use filefleet_ctl::socket::ConnectError;
 use filefleet_ctl::start::{StartError, StopError};
 use serde::Serialize;
@@ -139,6 +140,7 @@ impl From<StartError> for CommandError {
         let unreachable = Self::unreachable(with_sources(&error));
         match error {
             StartError::Client(error) => error.into(),
+            StartError::Service(error) => (*error).into(),
             StartError::NotFound => {
                 unreachable.with_hint("install filefleetd beside ffctl, or put its folder in PATH")
             }
@@ -155,6 +157,26 @@ impl From<StopError> for CommandError {
         match error {
             StopError::Client(error) => error.into(),
             _ => Self::failed(with_sources(&error)).with_hint("wait a little, or end the process"),
+        }
+    }
+}
+
+impl From<ServiceError> for CommandError {
+    fn from(error: ServiceError) -> Self {
+        let failed = Self::failed(with_sources(&error));
+        match error {
+            ServiceError::Start(error) => error.into(),
+            ServiceError::Stop(error) => error.into(),
+            ServiceError::OtherHome => Self::usage(with_sources(&error))
+                .with_hint("leave FILEFLEET_HOME out, or start the daemon by yourself"),
+            ServiceError::Unavailable { .. } => {
+                failed.with_hint("start the daemon without it: ffctl daemon start")
+            }
+            ServiceError::Foreign(_) => failed.with_hint("move it away, then try again"),
+            ServiceError::Refused { manager: "systemd", .. } => {
+                failed.with_hint("see what the daemon said: journalctl --user -u filefleetd -e")
+            }
+            _ => failed,
         }
     }
 }
