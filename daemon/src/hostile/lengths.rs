@@ -40,7 +40,7 @@ async fn a_block_beyond_the_announced_size_ends_the_transfer() {
     for (header, content) in beyond {
         speaker.ask().await;
         speaker.start(0, 0, "beyond", size).await;
-        speaker.stream(&block_of(speaker.id, &header, &content)).await;
+        speaker.stream(&block_of(speaker.to(), &header, &content)).await;
         speaker.refused(Reason::Protocol).await;
         assert_eq!(scene.bob.ended(speaker.id).await.state, TransferState::Failed);
     }
@@ -55,7 +55,7 @@ async fn a_block_longer_than_a_block_ends_session_and_transfer() {
         speaker.start(0, 0, "long", 8 * MIB).await;
         let (header, content) = zeros(0, 0, 0, 8 * MIB);
         let header = BlockHeader { len, ..header };
-        speaker.stream(&block_of(speaker.id, &header, &content)).await;
+        speaker.stream(&block_of(speaker.to(), &header, &content)).await;
         assert_eq!(speaker.closed().await, CloseReason::Protocol);
         scene.bob.ended(speaker.id).await;
     }
@@ -66,11 +66,11 @@ async fn a_block_longer_than_a_block_ends_session_and_transfer() {
 async fn a_pack_shorter_than_its_entries_is_not_taken() {
     let mut scene = Scene::with_trusted_mallory().await;
     let mut speaker = Speaker::accepted(&mut scene.mallory).await;
-    let short = pack(speaker.id, 0, &[file(0, "short", b"0123456789")]);
+    let short = pack(speaker.to(), 0, &[file(0, "short", b"0123456789")]);
     speaker.stream(&short[..short.len() - 1]).await;
     let (header, content) = zeros(1, 0, 0, 3 * MIB);
     speaker.start(1, 0, "cut", 3 * MIB).await;
-    let short = block_of(speaker.id, &header, &content);
+    let short = block_of(speaker.to(), &header, &content);
     speaker.stream(&short[..short.len() - 1]).await;
     // Neither was acknowledged before this one is.
     speaker.pack(7, &[file(2, "right", b"right")]).await;
@@ -87,7 +87,7 @@ async fn a_pack_shorter_than_its_entries_is_not_taken() {
 async fn what_a_stream_has_beyond_its_pack_or_block_is_never_read() {
     let mut scene = Scene::with_trusted_mallory().await;
     let mut speaker = Speaker::accepted(&mut scene.mallory).await;
-    let mut long = pack(speaker.id, 0, &[file(0, "exact", b"exact")]);
+    let mut long = pack(speaker.to(), 0, &[file(0, "exact", b"exact")]);
     long.extend([7; 100_000]);
     speaker.stream(&long).await;
     let size = MIB + 1;
@@ -96,7 +96,7 @@ async fn what_a_stream_has_beyond_its_pack_or_block_is_never_read() {
     for block in 0..2 {
         let (header, content) = zeros(1, 0, block, size);
         cvs.push(header.cv);
-        let mut long = block_of(speaker.id, &header, &content);
+        let mut long = block_of(speaker.to(), &header, &content);
         long.extend([7; 100_000]);
         speaker.stream(&long).await;
     }
@@ -120,7 +120,7 @@ async fn a_pack_that_claims_more_than_a_block_ends_session_and_transfer() {
             PackEntry { index, entry, hash: [0; 32] }.put(&mut table);
         }
         let header = PackHeader::encode_table(0, 2, &table);
-        speaker.stream(&pack_of(speaker.id, &header, b"much")).await;
+        speaker.stream(&pack_of(speaker.to(), &header, b"much")).await;
         assert_eq!(speaker.closed().await, CloseReason::Protocol);
         scene.bob.ended(speaker.id).await;
     }
@@ -151,7 +151,7 @@ async fn a_file_whose_blocks_do_not_make_up_its_hash_is_not_delivered() {
     speaker.start(0, 0, "forged", size).await;
     for block in 0..2 {
         let (header, content) = zeros(0, 0, block, size);
-        speaker.stream(&block_of(speaker.id, &header, &content)).await;
+        speaker.stream(&block_of(speaker.to(), &header, &content)).await;
     }
     speaker.say(Message::End { file: 0, revision: 0, root: [9; 32] }).await;
     let heard = speaker.hear_until(|m| matches!(m, Message::FileFailed { .. })).await;
@@ -177,7 +177,7 @@ async fn a_small_file_with_a_wrong_hash_is_not_delivered() {
         PackEntry { index, entry, hash }.put(&mut table);
     }
     let header = PackHeader::encode_table(0, 2, &table);
-    speaker.stream(&pack_of(speaker.id, &header, b"onetwo")).await;
+    speaker.stream(&pack_of(speaker.to(), &header, b"onetwo")).await;
     speaker.finish(2).await;
     let heard = speaker.complete().await;
     let corrupt =
@@ -196,12 +196,12 @@ async fn a_block_with_a_wrong_chaining_value_is_not_kept() {
     speaker.start(0, 0, "forged", size).await;
     let (header, content) = zeros(0, 0, 0, size);
     let lie = BlockHeader { cv: [9; 32], ..header };
-    speaker.stream(&block_of(speaker.id, &lie, &content)).await;
+    speaker.stream(&block_of(speaker.to(), &lie, &content)).await;
     let heard = speaker.hear_until(acked).await;
     let truth = Ack::Block { file: 0, revision: 0, block: 0, cv: header.cv };
     assert_eq!(heard.last(), Some(&Message::Acked(vec![truth])));
     let (other, content) = zeros(0, 0, 1, size);
-    speaker.stream(&block_of(speaker.id, &other, &content)).await;
+    speaker.stream(&block_of(speaker.to(), &other, &content)).await;
     speaker.hear_until(acked).await;
     // A root that only the lie leads to, then one that leaves the block out.
     for cvs in [[lie.cv, other.cv], [header.cv, other.cv]] {
@@ -232,7 +232,7 @@ async fn a_later_revision_of_another_size_takes_no_block_that_has_another_hash_n
         for block in 0..2 {
             let (header, content) = zeros(0, 0, block, before);
             cvs.push(header.cv);
-            speaker.stream(&block_of(speaker.id, &header, &content)).await;
+            speaker.stream(&block_of(speaker.to(), &header, &content)).await;
             speaker.hear_until(acked).await;
         }
         speaker.start(0, 1, "grown", after).await;
@@ -244,7 +244,7 @@ async fn a_later_revision_of_another_size_takes_no_block_that_has_another_hash_n
         // Messages and streams may cross: this one is for the thread that has the end already.
         speaker.start(1, 0, "other", 2 * MIB).await;
         let (header, content) = zeros(1, 0, 0, 2 * MIB);
-        speaker.stream(&block_of(speaker.id, &header, &content)).await;
+        speaker.stream(&block_of(speaker.to(), &header, &content)).await;
         let other = |ack: &Ack| matches!(ack, Ack::Block { file: 1, .. });
         let heard = speaker
             .hear_until(|m| matches!(m, Message::Acked(acks) if acks.iter().any(other)))
@@ -273,7 +273,7 @@ async fn more_bytes_than_the_bound_are_refused_when_they_arrive_whatever_the_req
     speaker.ask().await;
     speaker.start(0, 0, "large", 2 * MIB).await;
     let (header, content) = zeros(0, 0, 0, 2 * MIB);
-    speaker.stream(&block_of(speaker.id, &header, &content)).await;
+    speaker.stream(&block_of(speaker.to(), &header, &content)).await;
     speaker.refused(Reason::TooLarge).await;
 
     // The same block again and again, each time with other content.
@@ -284,7 +284,7 @@ async fn more_bytes_than_the_bound_are_refused_when_they_arrive_whatever_the_req
         let content = vec![round; usize::try_from(MIB).unwrap()];
         let cv = hash::block_cv(2 * MIB, 0, &content).unwrap();
         let header = BlockHeader { cv, ..header };
-        speaker.stream(&block_of(speaker.id, &header, &content)).await;
+        speaker.stream(&block_of(speaker.to(), &header, &content)).await;
         if round < 3 {
             speaker.hear_until(acked).await;
         }

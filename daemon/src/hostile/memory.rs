@@ -27,7 +27,7 @@ async fn streams_that_bring_no_content_hold_up_nobody_else() {
     let mut open = Vec::new();
     for block in 0..16 {
         let (header, _) = zeros(0, 0, block, 64 * BLOCK);
-        open.push(speaker.open(&block_of(speaker.id, &header, b"")).await);
+        open.push(speaker.open(&block_of(speaker.to(), &header, b"")).await);
     }
     // Packs whose table alone takes half of what their content may.
     let long = vec!["x".repeat(250); 16].join("/");
@@ -39,7 +39,7 @@ async fn streams_that_bring_no_content_hold_up_nobody_else() {
             PackEntry { index: 1 + 124 * number + n, entry, hash: [0; 32] }.put(&mut table);
         }
         let header = PackHeader::encode_table(number, 124, &table);
-        open.push(speaker.open(&pack_of(speaker.id, &header, b"")).await);
+        open.push(speaker.open(&pack_of(speaker.to(), &header, b"")).await);
     }
     scene.still_serves().await;
     scene.still_serves().await;
@@ -51,7 +51,7 @@ async fn streams_that_bring_no_content_hold_up_nobody_else() {
 fn park_blocks(speaker: &Speaker, sending: &mut JoinSet<Option<()>>) {
     for file in 0..31 {
         let (header, content) = zeros(file, 0, 0, 2 * BLOCK);
-        let (session, id) = (speaker.got.session.clone(), speaker.id);
+        let (session, id) = (speaker.got.session.clone(), speaker.to());
         sending.spawn(async move {
             let (_, _, mut stream) = session.open_stream().await.ok()?;
             stream.write_all(&block_of(id, &header, &content)).await.ok()?;

@@ -91,7 +91,7 @@ async fn a_pack_with_a_hostile_name_ends_session_and_transfer() {
         // Number, count, index and hash.
         let hash = *blake3::hash(b"").as_bytes();
         let header = [&[0; 8][..], &[0, 1], &[0; 8], &hash, &entry_bytes(&name)].concat();
-        speaker.stream(&pack_of(speaker.id, &header, b"")).await;
+        speaker.stream(&pack_of(speaker.to(), &header, b"")).await;
         assert_eq!(speaker.closed().await, CloseReason::Protocol, "{:?}", name.escape_ascii());
         scene.bob.ended(speaker.id).await;
     }

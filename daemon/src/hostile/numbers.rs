@@ -56,7 +56,7 @@ async fn an_index_that_comes_twice_is_refused() {
     speaker.ask().await;
     speaker.start(0, 0, "open", SIZE).await;
     let (header, content) = zeros(0, 0, 0, SIZE);
-    speaker.stream(&block_of(speaker.id, &header, &content)).await;
+    speaker.stream(&block_of(speaker.to(), &header, &content)).await;
     speaker.hear_until(|m| matches!(m, Message::Acked(_))).await;
     speaker.pack(0, &[file(0, "open", b"in a pack too")]).await;
     refused(&scene, &mut speaker).await;
@@ -71,7 +71,7 @@ async fn a_file_that_is_delivered_cannot_be_started_again() {
     speaker.hear_until(|m| matches!(m, Message::Delivered { files: 1, .. })).await;
     speaker.start(0, 200, "first", SIZE).await;
     let (header, content) = zeros(0, 200, 0, SIZE);
-    speaker.stream(&block_of(speaker.id, &header, &content)).await;
+    speaker.stream(&block_of(speaker.to(), &header, &content)).await;
     speaker.hear_until(|m| matches!(m, Message::Acked(_))).await;
     speaker.finish(1).await;
     assert_eq!(speaker.complete().await.last(), Some(&Message::Complete { files: 1, bytes: 5 }));
@@ -128,7 +128,7 @@ async fn blocks_of_files_that_were_never_announced_are_bounded() {
     // Of one byte each, so that they do not fill the budget before.
     for file in 0..33 {
         let (header, content) = zeros(file, 0, 1, BLOCK + 1);
-        speaker.stream(&block_of(speaker.id, &header, &content)).await;
+        speaker.stream(&block_of(speaker.to(), &header, &content)).await;
     }
     refused(&scene, &mut speaker).await;
     // A revision that was never announced, of a file that was.
@@ -136,7 +136,7 @@ async fn blocks_of_files_that_were_never_announced_are_bounded() {
     speaker.start(0, 0, "open", BLOCK + 1).await;
     for revision in 1..=33 {
         let (header, content) = zeros(0, revision, 1, BLOCK + 1);
-        speaker.stream(&block_of(speaker.id, &header, &content)).await;
+        speaker.stream(&block_of(speaker.to(), &header, &content)).await;
     }
     refused(&scene, &mut speaker).await;
     scene.finish().await;

@@ -26,6 +26,8 @@ const NOT_WANTED: VarInt = VarInt::from_u32(1);
 pub(super) struct Speaker {
     pub(super) got: Got,
     pub(super) id: TransferId,
+    /// Bob's state of the transfer, once he has accepted.
+    instance: u64,
     _guard: SessionGuard,
 }
 
@@ -34,7 +36,7 @@ impl Speaker {
     pub(super) async fn call(user: &mut User) -> Self {
         let session = user.call("bob").await;
         let got = user.got().await;
-        Self { got, id: TransferId::random(), _guard: session.hold() }
+        Self { got, id: TransferId::random(), instance: 0, _guard: session.hold() }
     }
 
     /// Calls Bob and gets a transfer of "one byte" accepted.
@@ -48,7 +50,21 @@ impl Speaker {
     pub(super) async fn ask(&mut self) {
         self.id = TransferId::random();
         self.say(request(1)).await;
-        assert!(matches!(self.hear().await, Message::Answer(Answer::Accept { .. })));
+        let Message::Answer(Answer::Accept { instance }) = self.hear().await else {
+            panic!("not accepted");
+        };
+        self.begin(instance).await;
+    }
+
+    /// Speaks from now on of this state.
+    pub(super) async fn begin(&mut self, instance: u64) {
+        self.instance = instance;
+        self.say(Message::Begin { instance, run: 1 }).await;
+    }
+
+    /// What streams of this transfer are for.
+    pub(super) fn to(&self) -> To {
+        To { transfer: self.id, instance: self.instance }
     }
 
     pub(super) async fn say(&self, message: Message) {
@@ -129,7 +145,7 @@ impl Speaker {
 
     /// Sends a pack of these entries.
     pub(super) async fn pack(&self, number: u64, entries: &[(u64, Entry, &[u8])]) -> SendStream {
-        self.stream(&pack(self.id, number, entries)).await
+        self.stream(&pack(self.to(), number, entries)).await
     }
 
     /// Announces a file that comes in blocks.
@@ -141,6 +157,20 @@ impl Speaker {
     /// Sends the rest: so many entries in all.
     pub(super) async fn finish(&self, entries: u64) {
         self.say(Message::Finish { entries }).await;
+    }
+}
+
+/// What a stream says that it is for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct To {
+    transfer: TransferId,
+    instance: u64,
+}
+
+/// For no state that Bob can have.
+impl From<TransferId> for To {
+    fn from(transfer: TransferId) -> Self {
+        Self { transfer, instance: 0 }
     }
 }
 
@@ -172,7 +202,7 @@ pub(super) fn symlink(index: u64, path: &str, target: &[u8]) -> (u64, Entry, &'s
 }
 
 /// A pack whose hashes are right.
-pub(super) fn pack(id: TransferId, number: u64, entries: &[(u64, Entry, &[u8])]) -> Vec<u8> {
+pub(super) fn pack(to: impl Into<To>, number: u64, entries: &[(u64, Entry, &[u8])]) -> Vec<u8> {
     let mut table = Vec::new();
     for (index, entry, content) in entries {
         let hash = *blake3::hash(content).as_bytes();
@@ -180,20 +210,22 @@ pub(super) fn pack(id: TransferId, number: u64, entries: &[(u64, Entry, &[u8])])
     }
     let content: Vec<u8> = entries.iter().flat_map(|(_, _, content)| content.to_vec()).collect();
     let count = entries.len().try_into().unwrap();
-    pack_of(id, &PackHeader::encode_table(number, count, &table), &content)
+    pack_of(to, &PackHeader::encode_table(number, count, &table), &content)
 }
 
 /// A pack of any header and content.
-pub(super) fn pack_of(id: TransferId, header: &[u8], content: &[u8]) -> Vec<u8> {
+pub(super) fn pack_of(to: impl Into<To>, header: &[u8], content: &[u8]) -> Vec<u8> {
     let header_len = header.len().try_into().unwrap();
-    let prefix = Prefix { kind: StreamKind::Pack, transfer: id, header_len };
+    let To { transfer, instance } = to.into();
+    let prefix = Prefix { kind: StreamKind::Pack, transfer, instance, header_len };
     [&prefix.encode(), header, content].concat()
 }
 
 /// A block as its header says it.
-pub(super) fn block_of(id: TransferId, header: &BlockHeader, content: &[u8]) -> Vec<u8> {
+pub(super) fn block_of(to: impl Into<To>, header: &BlockHeader, content: &[u8]) -> Vec<u8> {
     let header_len = BLOCK_HEADER_LEN;
-    let prefix = Prefix { kind: StreamKind::Block, transfer: id, header_len };
+    let To { transfer, instance } = to.into();
+    let prefix = Prefix { kind: StreamKind::Block, transfer, instance, header_len };
     [&prefix.encode(), header.encode().as_slice(), content].concat()
 }
 

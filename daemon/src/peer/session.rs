@@ -82,6 +82,11 @@ impl Session {
         (Self(Arc::new(Shared { peer, outgoing, wishes, links, closed, replies })), ends)
     }
 
+    /// Whether the other handle is one of this session.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The name under which the server knows the person.
     pub fn name(&self) -> &Name {
         &self.0.peer.name

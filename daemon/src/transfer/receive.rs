@@ -16,8 +16,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-use self::writer::{Job, Written};
-use self::writing::{Where, Writing};
+use self::writer::{Ended, Job, Written};
+use self::writing::{Plan, Writing};
 use super::outgoing::{Outgoing, closed, flush_one};
 use super::progress::{Cause, Fault, Progress, RateMeter, State};
 use super::proto::{Ack, Answer, Message, Reason, Totals, TransferId};
@@ -67,11 +67,13 @@ pub(crate) async fn run(
     let (tell, told) = mpsc::channel(64);
     let Reception { id, dest_dir, make_dir, max_bytes, totals } = reception;
     let folder_id = super::folder_id(&session.identity(), id);
-    let place = Where { dest_dir, make_dir, folder_id };
-    let writing = Writing::start(place, tell, move |dest, tell| {
-        writer::write(dest, max_bytes, job_queue, tell);
-    });
+    let plan = Plan { dest_dir, make_dir, folder_id, max_bytes };
+    let instance = random_instance();
+    let writing = Writing::start(&plan, instance, job_queue, tell.clone());
     let mut receiver = Receiver {
+        plan,
+        writing: Some(writing),
+        tell,
         guard: Some(session.hold()),
         session: Some(session),
         mailbox,
@@ -82,7 +84,10 @@ pub(crate) async fn run(
         stop,
         outgoing: Outgoing::new(id),
         failed: Vec::new(),
-        instance: random_instance(),
+        instance,
+        is_ready: false,
+        run: None,
+        has_begun: false,
         lost_at: None,
         parked_since: None,
         meter: RateMeter::new(),
@@ -92,9 +97,8 @@ pub(crate) async fn run(
         progress.state = State::Active;
         progress.totals = totals;
     });
-    receiver.accept();
     let outcome = receiver.run().await;
-    receiver.end(outcome, writing).await;
+    receiver.end(outcome).await;
 }
 
 fn random_instance() -> u64 {
@@ -104,6 +108,9 @@ fn random_instance() -> u64 {
 }
 
 struct Receiver {
+    plan: Plan,
+    writing: Option<Writing>,
+    tell: mpsc::Sender<Written>,
     session: Option<Session>,
     guard: Option<SessionGuard>,
     mailbox: mpsc::Receiver<Inbound>,
@@ -115,7 +122,14 @@ struct Receiver {
     outgoing: Outgoing,
     /// Files that could not be stored: said again in a new session, for the word of it may be lost.
     failed: Vec<Message>,
+    /// Names what the writing thread has, and the thread itself.
     instance: u64,
+    /// Whether the thread has the destination open.
+    is_ready: bool,
+    /// The run of the sender whose numbers of files and packs the thread knows.
+    run: Option<u64>,
+    /// Whether the sender has said in this session that it speaks of this state.
+    has_begun: bool,
     lost_at: Option<Instant>,
     /// Since when a block waits for the start of its file.
     parked_since: Option<Instant>,
@@ -124,11 +138,14 @@ struct Receiver {
 }
 
 impl Receiver {
+    /// Tells the sender that it may send, once all is ready for it.
     fn accept(&mut self) {
-        self.outgoing.push(Message::Answer(Answer::Accept { instance: self.instance }));
+        if self.is_ready {
+            self.outgoing.push(Message::Answer(Answer::Accept { instance: self.instance }));
+        }
     }
 
-    async fn run(&mut self) -> Result<(), Fault> {
+    async fn run(&mut self) -> Result<(u64, u64), Fault> {
         let mut tick = tokio::time::interval(PROGRESS_STEP);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let jobs = self.jobs.clone();
@@ -137,10 +154,15 @@ impl Receiver {
             tokio::select! {
                 biased;
                 fault = self.stop.requested() => return Err(fault),
-                written = self.told.recv() => {
-                    let gone = || Fault::reason(Reason::Other, "the writing thread ended");
-                    if self.written(written.ok_or_else(gone)?)? {
-                        return Ok(());
+                Some(written) = self.told.recv() => self.written(written),
+                // After all that it told.
+                ended = writing::ended(&mut self.writing) => {
+                    let (ended, jobs) = ended?;
+                    match ended {
+                        Ended::Complete { files, bytes } => return Ok((files, bytes)),
+                        Ended::Failed(fault) => return Err(fault),
+                        Ended::Abandoned => return Err(Fault::reason(Reason::Cancelled, "")),
+                        Ended::Left => self.begin_anew(jobs),
                     }
                 }
                 Ok(permit) = jobs.reserve(), if !self.waiting_jobs.is_empty() => {
@@ -164,6 +186,7 @@ impl Receiver {
     }
 
     fn inbound(&mut self, Inbound { session, message }: Inbound) -> Result<(), Fault> {
+        let is_current = self.session.as_ref().is_some_and(|current| current.is(&session));
         match message {
             // One that was on its way when its session ended was asked again in another.
             Message::Request { .. } if session.close_reason().is_some() => {}
@@ -172,6 +195,8 @@ impl Receiver {
                 self.guard = Some(session.hold());
                 self.session = Some(session);
                 self.lost_at = None;
+                // What the same session says again changes nothing.
+                self.has_begun &= is_current;
                 self.progress.send_modify(|progress| {
                     progress.state = State::Active;
                     progress.detail = None;
@@ -182,6 +207,15 @@ impl Receiver {
             Message::Totals(totals) => {
                 self.progress.send_modify(|progress| progress.totals = totals);
             }
+            Message::Cancel { reason, text } => return Err(Fault::from_peer(reason, text)),
+            Message::Begin { instance, run } => {
+                self.has_begun = false;
+                if is_current && self.is_ready && instance == self.instance {
+                    self.sender_begins(run);
+                }
+            }
+            // It speaks of another state, or of another session's.
+            _ if !is_current || !self.has_begun => {}
             Message::Start { file, revision, entry } => {
                 self.waiting_jobs.push_back(Job::Start { file, revision, entry });
             }
@@ -192,15 +226,46 @@ impl Receiver {
                 self.waiting_jobs.push_back(Job::GiveUp { file, reason, text });
             }
             Message::Finish { entries } => self.waiting_jobs.push_back(Job::Finish { entries }),
-            Message::Cancel { reason, text } => return Err(Fault::from_peer(reason, text)),
             _ => {}
         }
         Ok(())
     }
 
-    /// Handles what the writing thread says; true when the transfer is complete.
-    fn written(&mut self, written: Written) -> Result<bool, Fault> {
+    /// The sender speaks of this state. One that was restarted names files and packs by other
+    /// numbers: the thread makes room for another one.
+    fn sender_begins(&mut self, run: u64) {
+        self.has_begun = *self.run.get_or_insert(run) == run;
+        if !self.has_begun {
+            self.is_ready = false;
+            self.waiting_jobs.clear();
+            self.waiting_jobs.push_back(Job::Leave);
+        }
+    }
+
+    /// Starts another writing thread, which knows nothing of what the sender has said so far.
+    fn begin_anew(&mut self, jobs: mpsc::Receiver<Job>) {
+        self.instance = random_instance();
+        self.writing = Some(Writing::start(&self.plan, self.instance, jobs, self.tell.clone()));
+        (self.run, self.has_begun, self.is_ready) = (None, false, false);
+        self.waiting_jobs.clear();
+        self.outgoing.clear();
+        self.failed.clear();
+        self.parked_since = None;
+        self.stored_bytes = 0;
+        self.progress.send_modify(|progress| {
+            (progress.files_done, progress.bytes_done) = (0, 0);
+            progress.file_faults.clear();
+            progress.failed_files = 0;
+        });
+    }
+
+    /// Handles what the writing thread says.
+    fn written(&mut self, written: Written) {
         match written {
+            Written::Ready { instance } => {
+                self.is_ready = instance == self.instance;
+                self.accept();
+            }
             Written::Stored { ack, bytes, link } => {
                 self.outgoing.push_ack(ack);
                 self.stored_bytes += bytes;
@@ -234,24 +299,14 @@ impl Receiver {
             Written::GivenUp { path, reason, text } => {
                 self.progress.send_modify(|progress| progress.file_failed(path, reason, text));
             }
-            Written::Complete { files, bytes } => {
-                self.outgoing.push(Message::Complete { files, bytes });
-                self.show();
-                self.progress.send_modify(|progress| {
-                    progress.files_done = files;
-                    progress.bytes_done = bytes;
-                });
-                return Ok(true);
-            }
-            Written::Failed(fault) => return Err(fault),
         }
-        Ok(false)
     }
 
     /// The session is gone: the sender may come back in another one.
     fn lost(&mut self, reason: &CloseReason) -> Result<(), Fault> {
         self.session = None;
         self.guard = None;
+        self.has_begun = false;
         match reason {
             CloseReason::GoingAway => return Err(Fault::from_peer(Reason::GoingAway, "")),
             // It would break it again.
@@ -288,21 +343,32 @@ impl Receiver {
         self.progress.send_modify(|progress| (progress.rate, progress.active) = (rate, active));
     }
 
-    /// Tells the sender how it ended, waits for the writing thread to clean up, and tells `progress`.
-    async fn end(mut self, outcome: Result<(), Fault>, writing: Writing) {
+    /// Waits for the writing thread to clean up, tells the sender how it ended, and `progress`.
+    async fn end(mut self, outcome: Result<(u64, u64), Fault>) {
         // First: the thread may be waiting to tell, and then takes no jobs.
         self.told.close();
-        if let Err(fault) = &outcome {
-            // A closed queue says that the thread has ended by itself.
-            let _ = self.jobs.send(Job::Abandon).await;
-            self.outgoing.clear();
-            if let (false, Cause::Reason(reason)) = (fault.by_peer, fault.cause) {
-                self.outgoing.push(Message::Cancel { reason, text: fault.text.clone() });
+        let outcome = match outcome {
+            Ok(delivered) => Ok(delivered),
+            Err(fault) => self.stop_writing(fault).await,
+        };
+        match &outcome {
+            Ok((files, bytes)) => {
+                self.show();
+                let (files, bytes) = (*files, *bytes);
+                self.progress.send_modify(|progress| {
+                    (progress.files_done, progress.bytes_done) = (files, bytes);
+                });
+                self.outgoing.push(Message::Complete { files, bytes });
+            }
+            Err(fault) => {
+                self.outgoing.clear();
+                if let (false, Cause::Reason(reason)) = (fault.by_peer, fault.cause) {
+                    self.outgoing.push(Message::Cancel { reason, text: fault.text.clone() });
+                }
             }
         }
-        writing.ended().await;
         // Before the goodbye: whoever asks from now on is answered from the record.
-        self.tell_outcome(outcome);
+        self.tell_outcome(outcome.map(drop));
         let last = self.outgoing.last().cloned();
         if let Some(session) = self.session.take() {
             let _ = tokio::time::timeout(GOODBYE, self.outgoing.flush(&session)).await;
@@ -315,6 +381,18 @@ impl Receiver {
                 self.outgoing.push(last.clone());
                 let _ = tokio::time::timeout(GOODBYE, self.outgoing.flush(&session)).await;
             }
+        }
+    }
+
+    /// Ends the writing thread. What is complete by then stays delivered, whatever came after.
+    async fn stop_writing(&mut self, fault: Fault) -> Result<(u64, u64), Fault> {
+        let last = if fault.state().is_final() { Job::Abandon } else { Job::Leave };
+        // A closed queue says that the thread has ended by itself.
+        let _ = self.jobs.send(last).await;
+        let Some(mut writing) = self.writing.take() else { return Err(fault) };
+        match writing.ended().await?.0 {
+            Ended::Complete { files, bytes } => Ok((files, bytes)),
+            _ => Err(fault),
         }
     }
 

@@ -98,13 +98,15 @@ struct Sender {
     pages: JoinSet<Message>,
     /// When a request that waits is asked again.
     ask_again: tokio::time::Instant,
+    /// Names this run: its numbers of files and packs mean nothing in another.
+    run: u64,
     /// The receiver's state of this transfer, once it has accepted.
     instance: Option<u64>,
     session: Option<Session>,
     content: Content,
 }
 
-/// What has been read and is not yet delivered; it outlives sessions.
+/// What has been read for one state of the receiver and is not yet delivered; it outlives sessions.
 struct Content {
     steps: Option<mpsc::Receiver<Step>>,
     /// A step that must wait until the blocks of its file's earlier revision are stored.
@@ -150,18 +152,7 @@ impl Sender {
         // Two: the first report and the last one.
         let (send_report, reports) = mpsc::channel(2);
         tokio::task::spawn_blocking(move || survey::count(walk, send_report));
-        let content = Content {
-            steps: None,
-            held: None,
-            flight: Flight::default(),
-            open_files: std::collections::BTreeMap::new(),
-            failed: Vec::new(),
-            given_up: RangeSet::default(),
-            finish: None,
-            outgoing: Outgoing::new(order.id),
-            meter: RateMeter::new(),
-            stored_bytes: 0,
-        };
+        let content = Content::new(order.id);
         Ok(Self {
             order,
             source,
@@ -173,6 +164,7 @@ impl Sender {
             preview: Vec::new(),
             pages: JoinSet::new(),
             ask_again: tokio::time::Instant::now(),
+            run: random_run(),
             instance: None,
             session: None,
             content,
@@ -240,7 +232,22 @@ impl Sender {
         });
     }
 
+    /// Notes the state in which the receiver has accepted. Where it is not the one that content was
+    /// read for, all is read again from the beginning.
+    fn accepted(&mut self, instance: u64) {
+        if self.instance.replace(instance) == Some(instance) {
+            return;
+        }
+        self.content = Content::new(self.order.id);
+        self.progress.send_modify(|progress| {
+            (progress.files_done, progress.bytes_done) = (0, 0);
+            progress.file_faults.clear();
+            progress.failed_files = 0;
+        });
+    }
+
     fn start_reading(&mut self) {
+        let Some(instance) = self.instance else { return };
         if self.content.steps.is_some() || self.content.finish.is_some() {
             return;
         }
@@ -248,7 +255,7 @@ impl Sender {
         let (send_step, steps) = mpsc::channel(4);
         let (id, pool) = (self.order.id, Pool::new(flight::WINDOW));
         let source = Arc::clone(&self.source);
-        tokio::task::spawn_blocking(move || reader::read(id, source, pool, send_step));
+        tokio::task::spawn_blocking(move || reader::read(id, instance, source, pool, send_step));
         self.content.steps = Some(steps);
     }
 
@@ -265,6 +272,29 @@ impl Sender {
         // The receiver gives up by itself if this does not reach it.
         let _ = tokio::time::timeout(GOODBYE, self.content.outgoing.flush(&session)).await;
     }
+}
+
+impl Content {
+    fn new(id: TransferId) -> Self {
+        Self {
+            steps: None,
+            held: None,
+            flight: Flight::default(),
+            open_files: std::collections::BTreeMap::new(),
+            failed: Vec::new(),
+            given_up: RangeSet::default(),
+            finish: None,
+            outgoing: Outgoing::new(id),
+            meter: RateMeter::new(),
+            stored_bytes: 0,
+        }
+    }
+}
+
+fn random_run() -> u64 {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the system gives random bytes");
+    u64::from_be_bytes(bytes)
 }
 
 fn internal(error: &tokio::task::JoinError) -> Fault {

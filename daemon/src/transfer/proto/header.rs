@@ -12,13 +12,16 @@ pub(crate) const MAX_PACK_ENTRIES: u16 = 1_024;
 /// The most bytes of a pack's table of entries.
 pub(crate) const MAX_PACK_TABLE: u32 = 512 * 1024;
 /// The length of the part that every stream starts with.
-pub(crate) const PREFIX_LEN: usize = 21;
+pub(crate) const PREFIX_LEN: usize = 29;
 
-/// The first bytes of a stream: `u8 kind ‖ 16 transfer ‖ u32 length of the header that follows`.
+/// The first bytes of a stream: `u8 kind ‖ 16 transfer ‖ u64 instance ‖ u32 length of the header that
+/// follows`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Prefix {
     pub(crate) kind: StreamKind,
     pub(crate) transfer: TransferId,
+    /// The receiver's state that the content is for; another one does not take it.
+    pub(crate) instance: u64,
     pub(crate) header_len: u32,
 }
 
@@ -70,7 +73,8 @@ impl Prefix {
             StreamKind::Pack => 2,
         };
         out[1..17].copy_from_slice(&self.transfer.0);
-        out[17..].copy_from_slice(&self.header_len.to_be_bytes());
+        out[17..25].copy_from_slice(&self.instance.to_be_bytes());
+        out[25..].copy_from_slice(&self.header_len.to_be_bytes());
         out
     }
 
@@ -82,12 +86,13 @@ impl Prefix {
             _ => return Err(WireError::Invalid("kind of stream")),
         };
         let transfer = TransferId(reader.array()?);
+        let instance = reader.u64()?;
         let header_len = reader.u32()?;
         if !(least..=most).contains(&header_len) {
             let found = header_len.into();
             return Err(WireError::TooLong { field: "stream header", found, most: most.into() });
         }
-        Ok(Self { kind, transfer, header_len })
+        Ok(Self { kind, transfer, instance, header_len })
     }
 }
 

@@ -88,7 +88,7 @@ pub(crate) struct Totals {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Send. `instance` names the receiver's state of this transfer: another value than last time
-    /// says that what had been acknowledged but not delivered is gone.
+    /// says that all is to be read and named again from the beginning.
     Accept { instance: u64 },
     /// A person has to say; the request stays, whatever happens to the session.
     Waiting,
@@ -138,6 +138,9 @@ pub(crate) enum Message {
     PageQuery { offset: u64, limit: u16 },
     /// 28: sender: `u64 offset ‖ bool last ‖ u16 n ‖ n × preview`.
     Page { offset: u64, last: bool, entries: Vec<Preview> },
+    /// 29: sender: `u64 instance ‖ u64 run`: what follows in this session belongs to this state of the
+    /// receiver and this run of the sender, whose numbers of files and packs mean nothing in another.
+    Begin { instance: u64, run: u64 },
 }
 
 /// A message with the transfer it belongs to: `u8 type ‖ 16 transfer ‖ body`.
@@ -182,6 +185,7 @@ impl Message {
             Self::Cancel { .. } => 26,
             Self::PageQuery { .. } => 27,
             Self::Page { .. } => 28,
+            Self::Begin { .. } => 29,
         }
     }
 
@@ -221,6 +225,10 @@ impl Message {
                 out.push(u8::from(*last));
                 put_previews(out, entries);
             }
+            Self::Begin { instance, run } => {
+                out.extend_from_slice(&instance.to_be_bytes());
+                out.extend_from_slice(&run.to_be_bytes());
+            }
         }
     }
 
@@ -254,6 +262,7 @@ impl Message {
                 last: reader.bool("last page")?,
                 entries: read_previews(reader)?,
             },
+            29 => Self::Begin { instance: reader.u64()?, run: reader.u64()? },
             _ => return Ok(None),
         }))
     }

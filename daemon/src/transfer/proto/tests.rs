@@ -53,6 +53,7 @@ pub(crate) fn messages() -> Vec<(u8, Message)> {
         (26, Message::Cancel { reason: Reason::Cancelled, text: text() }),
         (27, Message::PageQuery { offset: 1, limit: 2 }),
         (28, Message::Page { offset: 1, last: true, entries: previews() }),
+        (29, Message::Begin { instance: 9, run: 10 }),
     ]
 }
 
@@ -85,6 +86,8 @@ fn messages_lie_in_bytes_as_documented() {
         "0002000000000000000001020000000000000006".to_owned() + "07"
     );
     assert_eq!(bytes(Message::PageQuery { offset: 1, limit: 2 }), "00000000000000010002");
+    let begin = Message::Begin { instance: 1, run: 2 };
+    assert_eq!(bytes(begin), "00000000000000010000000000000002");
     let failed = Message::FileFailed { file: 1, reason: Reason::Io, text: String::new() };
     assert_eq!(bytes(failed), "00000000000000010f0000");
     let start = Message::Start { file: 1, revision: 2, entry: entry(EntryKind::File { size: 3 }) };
@@ -120,10 +123,11 @@ fn counts_and_lengths_are_bounded_before_anything_is_allocated() {
     acks.extend_from_slice(&ID.0);
     acks.extend_from_slice(&(MAX_ACKS + 1).to_be_bytes());
     assert!(matches!(Envelope::decode(&acks), Err(WireError::TooLong { .. })));
-    let prefix = Prefix { kind: StreamKind::Pack, transfer: ID, header_len: MAX_PACK_TABLE };
+    let header_len = MAX_PACK_TABLE;
+    let prefix = Prefix { kind: StreamKind::Pack, transfer: ID, instance: 7, header_len };
     let mut bytes = prefix.encode();
     assert_eq!(Prefix::decode(&bytes), Ok(prefix));
-    bytes[17..].copy_from_slice(&u32::MAX.to_be_bytes());
+    bytes[25..].copy_from_slice(&u32::MAX.to_be_bytes());
     assert!(matches!(Prefix::decode(&bytes), Err(WireError::TooLong { .. })));
 }
 

@@ -119,6 +119,7 @@ pub(crate) async fn read_job(
     prefix: Prefix,
     budget: &Budget,
 ) -> Result<Job, StreamError> {
+    let instance = prefix.instance;
     let header_len = usize::try_from(prefix.header_len).map_err(|_| StreamError::Read)?;
     // All at once, for streams that held one part and waited for another could block each other; and
     // before the time runs: a busy disk is not the stream's fault, and what is dropped here after it
@@ -134,7 +135,7 @@ pub(crate) async fn read_job(
                 let content = read_content(&mut incoming.stream, len, budget).await?;
                 share.give_back(header_len + len);
                 let (link, came_at) = (incoming.kind, Instant::now());
-                Ok(Job::Block(Block { header, content, link, came_at, share }))
+                Ok(Job::Block(Block { instance, header, content, link, came_at, share }))
             }
             StreamKind::Pack => {
                 let header = PackHeader::decode(&header)?;
@@ -142,7 +143,7 @@ pub(crate) async fn read_job(
                 let len = len.ok_or(StreamError::Read)?;
                 let content = read_content(&mut incoming.stream, len, budget).await?;
                 share.give_back(header_len + len);
-                Ok(Job::Pack { header, content, link: incoming.kind, share })
+                Ok(Job::Pack { instance, header, content, link: incoming.kind, share })
             }
         }
     };

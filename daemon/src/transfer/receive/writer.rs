@@ -41,6 +41,8 @@ pub(crate) enum Job {
     },
     Block(Block),
     Pack {
+        /// The state that it is for.
+        instance: u64,
         header: PackHeader,
         content: Buffer,
         link: LinkKind,
@@ -56,6 +58,8 @@ pub(crate) enum Job {
     Finish {
         entries: u64,
     },
+    /// The thread ends; what is not whole stays for another one.
+    Leave,
     /// The transfer is over; what was not committed is removed.
     Abandon,
 }
@@ -63,6 +67,8 @@ pub(crate) enum Job {
 /// A block of a large file, read from its stream.
 #[derive(Debug)]
 pub(crate) struct Block {
+    /// The state that it is for.
+    pub(crate) instance: u64,
     pub(crate) header: BlockHeader,
     pub(crate) content: Buffer,
     pub(crate) link: LinkKind,
@@ -75,6 +81,10 @@ pub(crate) struct Block {
 /// What the writing thread tells.
 #[derive(Debug)]
 pub(crate) enum Written {
+    /// The destination is open: jobs for this state are taken.
+    Ready {
+        instance: u64,
+    },
     /// Content is stored: new bytes (none if it was there before) and the link that brought them.
     Stored {
         ack: Ack,
@@ -107,24 +117,32 @@ pub(crate) enum Written {
     Parked {
         since: Option<Instant>,
     },
-    /// Everything is durable; the thread has ended.
-    Complete {
-        files: u64,
-        bytes: u64,
-    },
-    /// The transfer cannot go on; the thread has ended and nothing partial is left.
+}
+
+/// How a writing thread ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Everything is durable.
+    Complete { files: u64, bytes: u64 },
+    /// What is not whole stays for another thread.
+    Left,
+    /// Nothing partial is left.
+    Abandoned,
+    /// The transfer cannot go on; nothing partial is left.
     Failed(Fault),
 }
 
-/// Runs until the transfer is complete or has failed, or until `jobs` is closed: then what was not
-/// committed is removed. What is told has room in `told` or the thread waits.
+/// Takes the jobs of one state until the transfer is complete or has failed, or until `jobs` is
+/// closed: then what was not committed is removed. What is told has room in `told` or the thread
+/// waits.
 pub(crate) fn write(
     dest: Destination,
+    instance: u64,
     max_bytes: Option<u64>,
     mut jobs: mpsc::Receiver<Job>,
     told: &mpsc::Sender<Written>,
-) {
-    let mut writer = Writer::new(dest, max_bytes, told);
+) -> (Ended, mpsc::Receiver<Job>) {
+    let mut writer = Writer::new(dest, instance, max_bytes, told);
     let ended = loop {
         let job = match jobs.try_recv() {
             Ok(job) => Some(job),
@@ -141,12 +159,13 @@ pub(crate) fn write(
             break stop;
         }
     };
-    writer.end(ended);
+    (writer.end(ended), jobs)
 }
 
 /// Why the thread ends.
 enum Stop {
     Complete,
+    Left,
     Abandoned,
     Fault(Fault),
 }
@@ -199,6 +218,7 @@ fn is_fatal(error: &DestError) -> bool {
 
 struct Writer<'a> {
     dest: Destination,
+    instance: u64,
     max_bytes: Option<u64>,
     told: &'a mpsc::Sender<Written>,
     open: HashMap<u64, OpenFile>,
@@ -220,9 +240,15 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(dest: Destination, max_bytes: Option<u64>, told: &'a mpsc::Sender<Written>) -> Self {
+    fn new(
+        dest: Destination,
+        instance: u64,
+        max_bytes: Option<u64>,
+        told: &'a mpsc::Sender<Written>,
+    ) -> Self {
         Self {
             dest,
+            instance,
             max_bytes,
             told,
             open: HashMap::new(),
@@ -253,8 +279,11 @@ impl<'a> Writer<'a> {
                     self.try_whole(file)?;
                 }
             }
+            // Of a state before this one.
+            Job::Block(Block { instance, .. }) | Job::Pack { instance, .. }
+                if instance != self.instance => {}
             Job::Block(block) => self.block(block)?,
-            Job::Pack { header, content, link, share } => {
+            Job::Pack { header, content, link, share, .. } => {
                 self.pack(header, content.as_ref(), link)?;
                 drop(share);
             }
@@ -263,6 +292,7 @@ impl<'a> Writer<'a> {
                 return Err(protocol("more entries than a transfer may have"));
             }
             Job::Finish { entries } => self.expected = Some(entries),
+            Job::Leave => return Err(Stop::Left),
             Job::Abandon => return Err(Stop::Abandoned),
         }
         let parked_since = self.parked.first().map(|block| block.came_at);
@@ -418,6 +448,13 @@ impl<'a> Writer<'a> {
         self.try_complete()
     }
 
+    /// Whether every entry of the transfer is delivered or given up.
+    fn is_settled(&self) -> bool {
+        self.expected.is_some_and(|expected| self.settled >= expected)
+            && self.pending.is_empty()
+            && self.open.is_empty()
+    }
+
     fn try_complete(&mut self) -> Result<(), Stop> {
         let Some(expected) = self.expected else { return Ok(()) };
         let waiting = self.pending.len() as u64;
@@ -445,23 +482,35 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    fn end(mut self, stop: Stop) {
-        // The transfer's task may be gone already; then nobody needs to be told.
-        let told = self.told;
+    fn end(mut self, stop: Stop) -> Ended {
         match stop {
             Stop::Complete => {
-                let (files, bytes) = (self.delivered_files, self.delivered_bytes);
                 if let Err(error) = self.dest.finish() {
                     tracing::warn!(%error, "the partial folder of a complete transfer stays");
                 }
-                let _ = told.blocking_send(Written::Complete { files, bytes });
+                Ended::Complete { files: self.delivered_files, bytes: self.delivered_bytes }
             }
-            Stop::Abandoned => abandon(&self.dest),
+            Stop::Left => {
+                // What is whole need not come again; what could not be committed comes again.
+                match self.commit() {
+                    Err(Stop::Complete) => self.end(Stop::Complete),
+                    _ => Ended::Left,
+                }
+            }
+            // The last commit is the point of no return.
+            Stop::Abandoned if self.is_settled() => match self.commit_deferred() {
+                Ok(()) => self.end(Stop::Complete),
+                Err(_) => Ended::Abandoned,
+            },
+            Stop::Abandoned => {
+                abandon(&self.dest);
+                Ended::Abandoned
+            }
             Stop::Fault(fault) => {
                 // Files under way are closed first, so that a full disk has room for the clean-up.
                 self.open.clear();
                 abandon(&self.dest);
-                let _ = told.blocking_send(Written::Failed(fault));
+                Ended::Failed(fault)
             }
         }
     }

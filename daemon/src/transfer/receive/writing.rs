@@ -1,15 +1,15 @@
 //! The thread that writes what one transfer receives: its start, its confinement and its end.
 //!
 //! It is a thread of its own, not one of a pool, for it is confined to the destination and that cannot
-//! be taken back (see [`confine`](crate::transfer::confine)). It opens all files of the transfer and it
-//! ends with the transfer.
+//! be taken back (see [`confine`](crate::transfer::confine)). It opens all files of the transfer. There
+//! is one at a time, for one state of the reception; where the sender begins anew, another one takes
+//! over what the first left.
 
 use std::path::PathBuf;
-use std::thread::JoinHandle;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use super::writer::{self, Written};
+use super::writer::{self, Ended, Job, Written};
 use crate::transfer::FolderId;
 use crate::transfer::dest::Destination;
 use crate::transfer::progress::Fault;
@@ -18,64 +18,90 @@ use crate::transfer::proto::Reason;
 /// The name of the writing threads.
 const NAME: &str = "ff-writer";
 
-/// Where a transfer arrives.
-#[derive(Debug)]
-pub(super) struct Where {
+/// Where a transfer arrives, and what a thread must know to write it.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
     pub(super) dest_dir: PathBuf,
     /// Whether the folder is made when it does not exist.
     pub(super) make_dir: bool,
     pub(super) folder_id: FolderId,
+    pub(super) max_bytes: Option<u64>,
 }
+
+/// How a thread ended, and its queue for the next one.
+pub(super) type Outcome = (Ended, mpsc::Receiver<Job>);
 
 /// A running writing thread. Dropped, it leaves the thread to end by itself, as it does when nobody
 /// has jobs for it any more.
 #[derive(Debug)]
-pub(super) struct Writing(Option<JoinHandle<()>>);
+pub(super) struct Writing(oneshot::Receiver<Outcome>);
 
 impl Writing {
-    /// Starts the thread: it opens the destination, confines itself to it, and does `work`. That it
-    /// could not do so is told as [`Written::Failed`].
+    /// Starts the thread of the state `instance`. That it could not open the destination is how it
+    /// ends.
     pub(super) fn start(
-        place: Where,
+        plan: &Plan,
+        instance: u64,
+        jobs: mpsc::Receiver<Job>,
         tell: mpsc::Sender<Written>,
-        work: impl FnOnce(Destination, &mpsc::Sender<Written>) + Send + 'static,
     ) -> Self {
-        let told_otherwise = tell.clone();
-        let thread = move || match open(&place) {
-            Ok(dest) => work(dest, &tell),
-            Err(fault) => {
-                // The task may be gone already; then nobody needs to be told.
-                let _ = tell.blocking_send(Written::Failed(fault));
-            }
-        };
-        match std::thread::Builder::new().name(NAME.to_owned()).spawn(thread) {
-            Ok(running) => Self(Some(running)),
-            Err(error) => {
-                let fault = Fault::reason(Reason::Io, format!("no thread to write with: {error}"));
-                told_otherwise.try_send(Written::Failed(fault)).expect("nothing was told yet");
-                Self(None)
-            }
-        }
+        let max_bytes = plan.max_bytes;
+        Self::start_with(plan.clone(), jobs, move |dest, jobs| {
+            // The task may be gone already; then nobody needs to be told.
+            let _ = tell.blocking_send(Written::Ready { instance });
+            writer::write(dest, instance, max_bytes, jobs, &tell)
+        })
     }
 
-    /// Waits until the thread has ended.
-    pub(super) async fn ended(self) {
-        let Some(running) = self.0 else { return };
-        let joined = tokio::task::spawn_blocking(move || running.join());
-        if !matches!(joined.await, Ok(Ok(()))) {
-            tracing::error!("the writing thread of a transfer ended badly");
+    fn start_with(
+        plan: Plan,
+        jobs: mpsc::Receiver<Job>,
+        work: impl FnOnce(Destination, mpsc::Receiver<Job>) -> Outcome + Send + 'static,
+    ) -> Self {
+        let (end, ended) = oneshot::channel();
+        let thread = move || {
+            let outcome = match open(&plan) {
+                Ok(dest) => work(dest, jobs),
+                Err(fault) => (Ended::Failed(fault), jobs),
+            };
+            // Nobody waits for the end of a thread that the program's end has cut off.
+            let _ = end.send(outcome);
+        };
+        if let Err(error) = std::thread::Builder::new().name(NAME.to_owned()).spawn(thread) {
+            tracing::error!(%error, "no thread to write with");
         }
+        Self(ended)
+    }
+
+    /// Waits for the end of the thread, which has then let go of the destination. Cancel-safe.
+    pub(super) async fn ended(&mut self) -> Result<Outcome, Fault> {
+        (&mut self.0).await.map_err(|_| {
+            tracing::error!("the writing thread of a transfer ended badly");
+            Fault::reason(Reason::Io, "the writing thread ended")
+        })
     }
 }
 
-fn open(place: &Where) -> Result<Destination, Fault> {
-    if place.make_dir
-        && let Err(error) = std::fs::create_dir_all(&place.dest_dir)
+/// Waits for the end of the thread; without one, for ever. Cancel-safe.
+pub(super) async fn ended(writing: &mut Option<Writing>) -> Result<Outcome, Fault> {
+    match writing {
+        Some(running) => {
+            let outcome = running.ended().await;
+            *writing = None;
+            outcome
+        }
+        None => std::future::pending().await,
+    }
+}
+
+fn open(plan: &Plan) -> Result<Destination, Fault> {
+    if plan.make_dir
+        && let Err(error) = std::fs::create_dir_all(&plan.dest_dir)
     {
         // What is wrong with it is said when it is opened.
         tracing::warn!(%error, "cannot make the folder for received files");
     }
-    Destination::create_confined(&place.dest_dir, place.folder_id)
+    Destination::create_confined(&plan.dest_dir, plan.folder_id)
         .map_err(|error| writer::fault_of(&error))
 }
 
@@ -90,6 +116,10 @@ mod tests {
     use crate::transfer::progress::Cause;
     use crate::transfer::testing::{deliver, file, names};
 
+    fn plan(dest_dir: PathBuf, make_dir: bool) -> Plan {
+        Plan { dest_dir, make_dir, folder_id: [1; 16], max_bytes: None }
+    }
+
     #[tokio::test]
     async fn the_writing_thread_reaches_its_destination_and_nothing_else() {
         if !needs_landlock() {
@@ -98,18 +128,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (dest_dir, canary) = (dir.path().join("made/dest"), dir.path().join("canary"));
         fs::write(&canary, "mine").unwrap();
-        let place = Where { dest_dir: dest_dir.clone(), make_dir: true, folder_id: [1; 16] };
-        let (tell, _told) = mpsc::channel(1);
         let outside = canary.clone();
-        let (found_in, found) = tokio::sync::oneshot::channel();
-        let writing = Writing::start(place, tell, move |dest, _| {
+        let (found_in, found) = oneshot::channel();
+        let plan = plan(dest_dir.clone(), true);
+        let mut writing = Writing::start_with(plan, mpsc::channel(1).1, move |dest, jobs| {
             deliver(&dest, 0, &file("a/b", b"x"), b"x").unwrap();
             dest.finish().unwrap();
             let refused = fs::write(&outside, "theirs").unwrap_err();
             found_in.send(refused.kind()).unwrap();
+            (Ended::Left, jobs)
         });
         assert_eq!(found.await.unwrap(), ErrorKind::PermissionDenied);
-        writing.ended().await;
+        assert_eq!(writing.ended().await.unwrap().0, Ended::Left);
         assert_eq!(fs::read_to_string(canary).unwrap(), "mine");
         assert_eq!(names(&dest_dir), ["a"]);
         // Nobody else is confined.
@@ -117,18 +147,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_destination_that_is_not_there_is_told() {
+    async fn a_destination_that_is_not_there_is_how_the_thread_ends() {
         let dir = tempfile::tempdir().unwrap();
-        let place =
-            Where { dest_dir: dir.path().join("gone"), make_dir: false, folder_id: [1; 16] };
+        let plan = plan(dir.path().join("gone"), false);
         let (tell, mut told) = mpsc::channel(1);
-        let writing = Writing::start(place, tell, |_, _| panic!("there is nowhere to write"));
-        match told.recv().await {
-            Some(Written::Failed(fault)) => {
+        let mut writing = Writing::start(&plan, 1, mpsc::channel(1).1, tell);
+        match writing.ended().await.unwrap().0 {
+            Ended::Failed(fault) => {
                 assert_eq!(fault.cause, Cause::Reason(Reason::DestinationGone));
             }
             other => panic!("{other:?}"),
         }
-        writing.ended().await;
+        assert!(told.try_recv().is_err(), "it is never ready");
     }
 }

@@ -176,11 +176,7 @@ impl Sender {
         self.session = Some(session.clone());
         match message {
             Message::Answer(Answer::Accept { instance }) => {
-                if self.instance.is_some_and(|before| before != instance) {
-                    let text = "the receiver's FileFleet was restarted in the middle";
-                    return Err(Fault::from_peer(Reason::Unknown, text));
-                }
-                self.instance = Some(instance);
+                self.accepted(instance);
                 Ok(Answered::Go(session))
             }
             Message::Answer(Answer::Waiting) => Ok(Answered::Waiting),

@@ -73,21 +73,24 @@ pub(crate) enum Step {
 #[derive(Debug)]
 struct Stopped;
 
-/// Reads everything that `source` holds. Returns when all is read or the channel is closed.
+/// Reads everything that `source` holds, for the receiver's state `instance`. Returns when all is read or the channel is closed.
 pub(crate) fn read(
     transfer: TransferId,
+    instance: u64,
     source: Arc<Source>,
     pool: Pool,
     steps: mpsc::Sender<Step>,
 ) {
+    let (next_index, next_pack) = (0, 0);
     let mut reader =
-        Reader { transfer, source, pool, steps, next_index: 0, next_pack: 0, pack: None };
+        Reader { transfer, instance, source, pool, steps, next_index, next_pack, pack: None };
     // A closed channel only says that nobody wants the rest.
     let _ = reader.run();
 }
 
 struct Reader {
     transfer: TransferId,
+    instance: u64,
     source: Arc<Source>,
     pool: Pool,
     steps: mpsc::Sender<Step>,
@@ -210,7 +213,8 @@ impl Reader {
 
     fn head(&self, kind: StreamKind, header: &[u8]) -> Bytes {
         let header_len = u32::try_from(header.len()).expect("tables are bounded");
-        let prefix = Prefix { kind, transfer: self.transfer, header_len }.encode();
+        let (transfer, instance) = (self.transfer, self.instance);
+        let prefix = Prefix { kind, transfer, instance, header_len }.encode();
         [prefix.as_slice(), header].concat().into()
     }
 

@@ -38,6 +38,16 @@ impl Sender {
         let _guard = session.hold();
         session.allow_direct();
         self.session = Some(session.clone());
+        loop {
+            if let Some(phase) = self.stream_run(&session).await? {
+                return Ok(phase);
+            }
+            tracing::info!(transfer = %self.order.id, "the receiver begins anew");
+        }
+    }
+
+    /// Streams for one state of the receiver; `None` when the receiver has another one.
+    async fn stream_run(&mut self, session: &Session) -> Result<Option<Phase>, Fault> {
         self.resume_in_session();
         self.start_reading();
         self.progress.send_modify(|progress| {
@@ -58,19 +68,23 @@ impl Sender {
                 biased;
                 fault = self.stop.requested() => return Err(fault),
                 Some(handed) = handing.join_next() => {
-                    self.handed(&session, handed.map_err(|error| internal(&error))?);
+                    self.handed(session, handed.map_err(|error| internal(&error))?);
                 }
                 inbound = self.mailbox.recv() => {
-                    if self.inbound(inbound.ok_or_else(cancelled)?)? {
-                        return Ok(Phase::Complete);
+                    let inbound = inbound.ok_or_else(cancelled)?;
+                    if self.is_anew(session, &inbound) {
+                        return Ok(None);
+                    }
+                    if self.inbound(inbound)? {
+                        return Ok(Some(Phase::Complete));
                     }
                 }
                 Ok(()) = links.changed() => {
                     let live: Vec<_> = links.borrow_and_update().iter().map(|link| link.id).collect();
                     self.content.flight.keep_links(|id| live.contains(&id));
                 }
-                reason = closed(Some(&session)) => return Ok(Phase::Lost(reason)),
-                () = flush_one(&mut self.content.outgoing, Some(&session)), if waiting => {}
+                reason = closed(Some(session)) => return Ok(Some(Phase::Lost(reason))),
+                () = flush_one(&mut self.content.outgoing, Some(session)), if waiting => {}
                 Some(page) = self.pages.join_next() => {
                     self.content.outgoing.push(page.map_err(|error| internal(&error))?);
                 }
@@ -81,15 +95,29 @@ impl Sender {
                     }
                     self.step(step);
                 }
-                _ = tick.tick() => self.show(&session),
+                _ = tick.tick() => self.show(session),
             }
         }
     }
 
+    /// Whether the receiver has said in this session that it has another state now.
+    fn is_anew(&mut self, current: &Session, Inbound { session, message }: &Inbound) -> bool {
+        let Message::Answer(Answer::Accept { instance }) = message else { return false };
+        let is_anew = session.is(current) && self.instance != Some(*instance);
+        if is_anew {
+            self.accepted(*instance);
+        }
+        is_anew
+    }
+
     /// Says again, in a new session, what the receiver may not have heard in the last one.
     fn resume_in_session(&mut self) {
+        let Some(instance) = self.instance else { return };
+        let totals = self.progress.borrow().totals;
         let content = &mut self.content;
         content.outgoing.clear();
+        content.outgoing.push(Message::Begin { instance, run: self.run });
+        content.outgoing.push(Message::Totals(totals));
         for open in content.open_files.values() {
             content.outgoing.push(open.start.clone());
         }
@@ -156,7 +184,11 @@ impl Sender {
 
     /// Handles a message of the receiver; true when the transfer is complete.
     pub(super) fn inbound(&mut self, Inbound { session, message }: Inbound) -> Result<bool, Fault> {
+        let is_current = self.session.as_ref().is_some_and(|current| current.is(&session));
         match message {
+            // Late words of another session may be of another state; what counts is said again.
+            Message::Acked(_) | Message::Delivered { .. } | Message::FileFailed { .. }
+                if !is_current => {}
             Message::Acked(acks) => acks.into_iter().try_for_each(|ack| self.acked(ack))?,
             Message::Delivered { files, .. } => {
                 self.progress.send_if_modified(|progress| {

@@ -15,7 +15,11 @@ const MIB: usize = 1 << 20;
 struct Ran {
     dir: tempfile::TempDir,
     told: Vec<Written>,
+    ended: Ended,
 }
+
+/// The state that the jobs are for.
+const INSTANCE: u64 = 3;
 
 fn run(jobs: Vec<Job>) -> Ran {
     run_in(tempfile::tempdir().unwrap(), None, jobs)
@@ -27,9 +31,9 @@ fn run_in(dir: tempfile::TempDir, max_bytes: Option<u64>, jobs: Vec<Job>) -> Ran
     drop(send_job);
     let (tell, mut told) = mpsc::channel(10_000);
     let dest = Destination::create(dir.path(), [7; 16]).unwrap();
-    write(dest, max_bytes, job_queue, &tell);
+    let (ended, _) = write(dest, INSTANCE, max_bytes, job_queue, &tell);
     let told = std::iter::from_fn(|| told.try_recv().ok()).collect();
-    Ran { dir, told }
+    Ran { dir, told, ended }
 }
 
 impl Ran {
@@ -38,18 +42,18 @@ impl Ran {
     }
 
     fn completed(&self) -> Option<(u64, u64)> {
-        self.told.iter().find_map(|written| match written {
-            Written::Complete { files, bytes } => Some((*files, *bytes)),
+        match self.ended {
+            Ended::Complete { files, bytes } => Some((files, bytes)),
             _ => None,
-        })
+        }
     }
 
     /// The reason of the fault that ended it.
     fn fault(&self) -> Option<Fault> {
-        self.told.iter().find_map(|written| match written {
-            Written::Failed(fault) => Some(fault.clone()),
+        match &self.ended {
+            Ended::Failed(fault) => Some(fault.clone()),
             _ => None,
-        })
+        }
     }
 
     fn failures(&self) -> Vec<(u64, Reason)> {
@@ -98,7 +102,8 @@ fn pack(number: u64, entries: Vec<(u64, Entry, &[u8])>) -> Job {
         PackEntry { index, entry, hash }
     });
     let header = PackHeader { number, entries: entries.collect() };
-    Job::Pack { header, content: buffer(&content), link: LinkKind::Direct, share: Share::none() }
+    let (content, link, share) = (buffer(&content), LinkKind::Direct, Share::none());
+    Job::Pack { instance: INSTANCE, header, content, link, share }
 }
 
 /// A large file: content that differs from block to block.
@@ -148,6 +153,7 @@ fn block_job(file: u64, revision: u8, block: u32, cv: Digest, bytes: &[u8]) -> J
     let len = u32::try_from(bytes.len()).unwrap();
     let header = BlockHeader { file, revision, block, len, cv };
     Job::Block(Block {
+        instance: INSTANCE,
         header,
         content: buffer(bytes),
         link: LinkKind::Lan,
@@ -359,7 +365,7 @@ fn too_many_files_at_once_end_the_transfer() {
 fn a_destination_that_cannot_be_written_ends_the_transfer_with_its_reason() {
     let dir = tempfile::tempdir().unwrap();
     let dest_dir = dir.path().to_path_buf();
-    let told = std::thread::spawn(move || {
+    let ended = std::thread::spawn(move || {
         obey_permissions();
         let (send_job, job_queue) = mpsc::channel(4);
         let (tell, mut told) = mpsc::channel(100);
@@ -368,11 +374,12 @@ fn a_destination_that_cannot_be_written_ends_the_transfer_with_its_reason() {
         fs::set_permissions(&dest_dir, mode(0o500)).unwrap();
         send_job.try_send(pack(0, vec![(0, file("f", b"x"), b"x")])).unwrap();
         send_job.try_send(FINISH).unwrap();
-        write(dest, None, job_queue, &tell);
+        let (ended, _) = write(dest, INSTANCE, None, job_queue, &tell);
         fs::set_permissions(&dest_dir, mode(0o700)).unwrap();
-        std::iter::from_fn(|| told.try_recv().ok()).collect::<Vec<_>>()
+        (std::iter::from_fn(|| told.try_recv().ok()).collect::<Vec<_>>(), ended)
     });
-    let ran = Ran { dir, told: told.join().unwrap() };
+    let (told, ended) = ended.join().unwrap();
+    let ran = Ran { dir, told, ended };
     assert_eq!(ran.failures(), [(0, Reason::PermissionDenied)]);
     assert!(ran.completed().is_some_and(|(files, _)| files == 0));
 }
@@ -383,4 +390,47 @@ fn what_was_not_committed_is_gone_when_the_transfer_is_abandoned() {
     let ran = run(vec![large.start(0), large.block(0, 0), Job::Abandon, large.block(0, 1)]);
     assert!(ran.completed().is_none() && ran.fault().is_none());
     assert!(names(ran.path()).is_empty());
+}
+
+#[test]
+fn content_for_another_state_is_nobodys() {
+    let Job::Pack { header, content, link, share, .. } =
+        pack(0, vec![(0, file("before", b"x"), b"x")])
+    else {
+        unreachable!()
+    };
+    let stale = Job::Pack { instance: INSTANCE + 1, header, content, link, share };
+    let ran = run(vec![stale, pack(0, vec![(0, file("now", b"x"), b"x")]), FINISH]);
+    assert_eq!(ran.completed(), Some((1, 1)));
+    assert_eq!(names(ran.path()), ["now"]);
+}
+
+#[test]
+fn a_thread_that_is_left_commits_what_is_whole_and_keeps_the_rest() {
+    let large = Large::new(2 * MIB);
+    let small = pack(0, vec![(1, file("whole", b"x"), b"x")]);
+    let ran = run(vec![large.start(0), large.block(0, 0), small, Job::Leave, large.block(0, 1)]);
+    assert_eq!(ran.ended, Ended::Left);
+    assert_eq!(fs::read(ran.path().join("whole")).unwrap(), b"x");
+    assert_eq!(names(ran.path()).len(), 2, "the file and the partial folder");
+}
+
+#[test]
+fn what_is_all_delivered_stays_so_when_nobody_listens_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (send_job, job_queue) = mpsc::channel(4);
+    send_job.try_send(FINISH).unwrap();
+    send_job.try_send(pack(0, vec![(0, file("f", b"x"), b"x")])).unwrap();
+    // Room to say that it is stored, and then nobody hears that it is delivered.
+    let (tell, told) = mpsc::channel(1);
+    let listener = std::thread::spawn(move || {
+        let mut told = told;
+        assert!(matches!(told.blocking_recv(), Some(Written::Stored { .. })));
+        told.close();
+    });
+    let dest = Destination::create(dir.path(), [7; 16]).unwrap();
+    let (ended, _) = write(dest, INSTANCE, None, job_queue, &tell);
+    listener.join().unwrap();
+    assert_eq!(ended, Ended::Complete { files: 1, bytes: 1 });
+    assert_eq!(names(dir.path()), ["f"]);
 }

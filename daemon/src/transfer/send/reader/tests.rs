@@ -25,7 +25,7 @@ impl Reading {
         let (send_step, steps) = mpsc::channel(1);
         std::thread::spawn(move || {
             obey_permissions();
-            read(TransferId([1; 16]), source, Pool::new(4), send_step);
+            read(TransferId([1; 16]), 2, source, Pool::new(4), send_step);
         });
         Self { steps }
     }
@@ -208,6 +208,7 @@ fn a_large_file_that_is_emptied_before_it_is_opened_is_sent_as_an_empty_one() {
     fs::write(&second, b"").unwrap();
     let mut reader = Reader {
         transfer: TransferId([1; 16]),
+        instance: 2,
         source,
         pool: Pool::new(4),
         steps: send_step,
