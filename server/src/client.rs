@@ -2,8 +2,9 @@
 //!
 //! A [`Client`] is the handle of an actor that keeps one registration alive over a QUIC endpoint it
 //! is handed: it connects, registers, answers requests and, when the connection breaks, does so
-//! again with jittered back-off. It knows nothing of peers, transfers or relayed links: a [`Call`]
-//! is all it hands out.
+//! again with jittered back-off. Where no UDP reaches the server it connects through [`Tunnels`],
+//! and leaves them again when UDP does. It knows nothing of peers, transfers or relayed links: a
+//! [`Call`] is all it hands out.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -29,9 +30,12 @@ mod backoff;
 mod connection;
 mod error;
 mod live;
+mod race;
 mod trust;
+mod tunnel;
 
 pub use error::Error;
+pub use tunnel::{Tunnel, Tunnels};
 
 /// How long a request waits for a reconnect under way.
 const REGISTRATION_WAIT: Duration = Duration::from_secs(5);
@@ -60,14 +64,38 @@ pub struct Config {
 pub struct State {
     /// Whether the server holds the registration now. If not, nothing is known of who is online.
     pub registered: bool,
-    /// The server's address, as last connected to.
+    /// The server's address, as last connected to by UDP.
     pub server_addr: Option<SocketAddr>,
     /// The server's relay.
-    pub relay_addr: Option<SocketAddr>,
-    /// This side's address as the server saw it when it registered.
+    pub relay: Option<Relay>,
+    /// This side's address as the server saw it when it registered by UDP.
     pub observed: Option<SocketAddr>,
     /// Why the last attempt to register failed, or the last connection ended.
     pub last_error: Option<Error>,
+}
+
+/// How the server's relay is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Relay {
+    /// As it should be.
+    Udp(SocketAddr),
+    /// In TLS over TCP: the network lets no UDP through to the server.
+    Tunnel(Tunnels),
+}
+
+impl State {
+    /// The relay's address, where UDP reaches it.
+    pub fn relay_addr(&self) -> Option<SocketAddr> {
+        match self.relay {
+            Some(Relay::Udp(address)) => Some(address),
+            Some(Relay::Tunnel(_)) | None => None,
+        }
+    }
+
+    /// Whether the server is reached in TLS over TCP only.
+    pub fn is_tunnelled(&self) -> bool {
+        matches!(self.relay, Some(Relay::Tunnel(_)))
+    }
 }
 
 /// Who holds a name.
@@ -89,7 +117,7 @@ pub struct Call {
     /// Which end this one is.
     pub side: Side,
     /// Where to bind.
-    pub relay: SocketAddr,
+    pub relay: Relay,
     /// The other side's name.
     pub name: Name,
     /// The other side's device: the server's word, to be proven on the link.
@@ -134,6 +162,7 @@ enum Command {
     Refuse { session: SessionId, reason: RefuseReason, reply: oneshot::Sender<Result<(), Error>> },
     Contacts(Vec<IdentityKey>),
     CheckAlive,
+    NetworkChanged,
     Shutdown { done: oneshot::Sender<()> },
 }
 
@@ -182,7 +211,7 @@ impl Client {
     pub async fn call(&self, name: &Name) -> Result<Call, Error> {
         match self.request(Request::Call(name.clone())).await? {
             ServerFrame::Called { call, .. } => {
-                let relay = self.state.borrow().relay_addr.ok_or(Error::NotRegistered)?;
+                let relay = self.state.borrow().relay.clone().ok_or(Error::NotRegistered)?;
                 Ok(Call::new(call, Side::Caller, relay))
             }
             _ => Err(Error::Protocol),
@@ -210,6 +239,12 @@ impl Client {
     pub fn check_alive(&self) {
         // A full channel means that the actor is being asked much, and will notice by itself.
         let _ = self.commands.try_send(Command::CheckAlive);
+    }
+
+    /// Looks at once whether the server is still reached, and whether UDP reaches it again.
+    pub fn network_changed(&self) {
+        // As above.
+        let _ = self.commands.try_send(Command::NetworkChanged);
     }
 
     /// Ends the registration; the server knows when this returns, or soon after.
@@ -265,7 +300,7 @@ impl Client {
 }
 
 impl Call {
-    fn new(call: rendezvous::CallFrame, side: Side, relay: SocketAddr) -> Self {
+    fn new(call: rendezvous::CallFrame, side: Side, relay: Relay) -> Self {
         let rendezvous::CallFrame { session: Session(session), key, name, certificate } = call;
         Self { session, key, side, relay, name, certificate }
     }

@@ -65,6 +65,10 @@ pub struct Options {
     /// The relay's address [default: the next port; any free one if the port is 0].
     #[arg(long, value_name = "ADDR:PORT")]
     pub relay: Option<SocketAddr>,
+    /// Where clients connect that no UDP reaches, in TLS over TCP; may be said more than once
+    /// [default: the port of --listen].
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub tcp: Vec<SocketAddr>,
     /// The host name or address that people are told.
     #[arg(long, value_name = "HOST")]
     pub public_host: Option<String>,
@@ -86,6 +90,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where relay sessions are bound.
     pub relay: SocketAddr,
+    /// Where tunnels of clients that no UDP reaches are accepted.
+    pub tcp: Vec<SocketAddr>,
     /// The host name or address that people are told.
     pub public_host: Option<String>,
     /// Certificate chain and private key, if they are not self-made.
@@ -222,6 +228,7 @@ pub enum ConfigError {
 struct ConfigFile {
     listen: Option<SocketAddr>,
     relay: Option<SocketAddr>,
+    tcp: Option<Vec<SocketAddr>>,
     public_host: Option<String>,
     cert: Option<PathBuf>,
     key: Option<PathBuf>,
@@ -247,6 +254,10 @@ impl Settings {
         Ok(Self {
             listen,
             relay: options.relay.or(file.relay).unwrap_or_else(|| next_port(listen)),
+            tcp: match options.tcp.is_empty() {
+                true => file.tcp.unwrap_or_else(|| vec![listen]),
+                false => options.tcp,
+            },
             public_host: options.public_host.or(file.public_host),
             certificate,
             data_dir: match options.data_dir.or(file.data_dir) {
@@ -301,6 +312,17 @@ mod tests {
         assert_eq!(settings.relay, "10.0.0.1:0".parse().unwrap());
         let settings = load(&["--relay", "10.0.0.1:9"]).unwrap();
         assert_eq!(settings.relay, "10.0.0.1:9".parse().unwrap());
+    }
+
+    #[test]
+    fn tunnels_are_accepted_on_the_main_port_unless_others_are_said() {
+        let addresses = |list: &[&str]| -> Vec<SocketAddr> {
+            list.iter().map(|address| address.parse().unwrap()).collect()
+        };
+        assert_eq!(load(&[]).unwrap().tcp, addresses(&["[::]:7835"]));
+        let both = ["--tcp", "[::]:443", "--tcp", "[::]:7835"];
+        assert_eq!(load(&both).unwrap().tcp, addresses(&["[::]:443", "[::]:7835"]));
+        assert_eq!(with_file("tcp = []", &[]).unwrap().tcp, []);
     }
 
     #[test]

@@ -13,4 +13,6 @@ pub mod config;
 pub mod protos;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "client")]
+mod tunnel;
 pub mod udp;

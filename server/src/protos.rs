@@ -11,3 +11,4 @@ pub mod relay;
 pub mod rendezvous;
 pub mod stun;
 pub mod tls;
+pub mod tunnel;

@@ -1,13 +1,13 @@
 //! The server: who is where, and a relay for those who cannot reach each other.
 //!
 //! Two UDP ports. The main one speaks QUIC to registered clients and answers STUN; the other is
-//! the relay's. Each is served by tasks that end with [`Server::shutdown`]; what must outlive the
-//! process is in the `store` and three `files`.
+//! the relay's. TCP ports take `tunnels` to both, for clients that no UDP reaches. Each is served by
+//! tasks that end with [`Server::shutdown`]; what must outlive the process is in the `store` and
+//! three `files`.
 
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    num::NonZeroU32,
     path::Path,
     sync::{Arc, Weak},
     time::{Duration, Instant},
@@ -49,6 +49,7 @@ mod signal;
 mod store;
 mod stun;
 mod supervisor;
+mod tunnels;
 
 pub use files::KeyError;
 pub use signal::stop_signal;
@@ -60,6 +61,7 @@ use limits::{AddressLimiter, SWEEP_INTERVAL};
 use registry::Registry;
 use relay::{Relay, RelayHandle};
 use store::Store;
+use tunnels::{Origins, Tunnels};
 
 /// STUN requests waiting on the main port; more are dropped.
 const STUN_CAPACITY: usize = 256;
@@ -105,6 +107,7 @@ struct Services {
     relay: RelayHandle,
     relay_port: u16,
     limits: Limits,
+    origins: Origins,
     connections: AddressLimiter,
     claims: AddressLimiter,
     started: Instant,
@@ -131,27 +134,36 @@ impl Server {
         let address = public_address(settings, &certificate, &endpoint)?;
         let relay_socket = bind_udp(settings.relay).map_err(listen_error(settings.relay))?;
         let relay_address = relay_socket.local_addr().map_err(listen_error(settings.relay))?;
-        let (relay, handle) =
-            Relay::new(relay_socket, settings.limits).map_err(listen_error(settings.relay))?;
+        let origins = Origins::default();
+        let (relay, handle) = Relay::new(relay_socket, settings.limits, origins.clone())
+            .map_err(listen_error(settings.relay))?;
+        let main_address = endpoint.local_addr().map_err(listen_error(settings.listen))?;
+        let ports = tunnels::Ports { rendezvous: main_address, relay: relay_address };
         let services = Arc::new(Services {
             registry: Registry::default(),
             store,
             relay: handle,
             relay_port: relay_address.port(),
             limits: settings.limits,
+            origins,
             connections: AddressLimiter::per_second(settings.limits.connections_per_address),
             claims: AddressLimiter::per_minute(settings.limits.claims_per_address),
             started: Instant::now(),
             stop: CancellationToken::new(),
         });
+        let tls = Arc::new(tunnels::tls_config(&certificate)?);
         let mut tasks = JoinSet::new();
+        for address in &settings.tcp {
+            // Port 0 is any free port, and the main one's number is as good as any.
+            let port = if address.port() == 0 { main_address.port() } else { address.port() };
+            let address = SocketAddr::new(address.ip(), port);
+            let tunnels = Tunnels::bind(address, ports, tls.clone(), services.clone())
+                .map_err(listen_error(address))?;
+            tasks.spawn(tunnels.run());
+        }
         tasks.spawn(accept::run(endpoint.clone(), Arc::clone(&services)));
         tasks.spawn(relay.run(services.stop.clone()));
-        tasks.spawn(answer_stun(
-            Arc::downgrade(&socket),
-            others,
-            settings.limits.datagrams_per_address,
-        ));
+        tasks.spawn(answer_stun(Arc::downgrade(&socket), others, services.clone()));
         tasks.spawn(call_back(socket, addresses, services.stop.clone()));
         tasks.spawn(sweep(Arc::clone(&services)));
         Ok(Self { address, relay: relay_address, endpoint, services, tasks })
@@ -281,9 +293,9 @@ fn public_address(
 async fn answer_stun(
     socket: Weak<DemuxSocket>,
     mut others: mpsc::Receiver<OtherDatagram>,
-    datagrams_per_address: NonZeroU32,
+    services: Arc<Services>,
 ) {
-    let limiter = AddressLimiter::per_second(datagrams_per_address);
+    let limiter = AddressLimiter::per_second(services.limits.datagrams_per_address);
     let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
     loop {
         tokio::select! {
@@ -293,7 +305,7 @@ async fn answer_stun(
                 let (Some(other), Some(socket)) = (other, socket.upgrade()) else { return };
                 let OtherDatagram { source, local_ip, kind, payload } = other;
                 if kind == Datagram::Stun
-                    && limiter.admits(source.ip())
+                    && limiter.admits(services.origins.of(source))
                     && let Some(answer) = stun::answer(&payload, source)
                 {
                     socket.send_to(&answer, source, local_ip);

@@ -93,7 +93,7 @@ pub(crate) fn pinned_otherwise(name: &Name) -> ControlError {
 pub(crate) fn server_silent(server: &ServerAddress) -> ControlError {
     let text = format!("the server {}:{} does not answer", server.host, server.port);
     new(ErrorCode::ServerUnreachable, text)
-        .with_hint("check the address, and that UDP to that port is not blocked")
+        .with_hint("check the address, and that nothing blocks that port")
 }
 
 pub(crate) fn of_settings(failure: &SettingsError) -> ControlError {
@@ -133,7 +133,7 @@ pub(crate) fn of_rendezvous(name: &Name, failure: &rendezvous::Error) -> Control
         )
         .with_hint("check the fingerprint in the address with whoever runs the server"),
         other => new(ErrorCode::ServerUnreachable, chain(other))
-            .with_hint("check the address, and that UDP to that port is not blocked"),
+            .with_hint("check the address, and that nothing blocks that port"),
     }
 }
 

@@ -15,7 +15,11 @@ use std::{
 };
 
 use filefleet_server::{
-    protos::relay::{BindFrame, SessionId, SessionKey, Side},
+    client::{Relay, Tunnel},
+    protos::{
+        relay::{BindFrame, SessionId, SessionKey, Side},
+        tunnel::Port,
+    },
     udp::{Datagram, DemuxSocket, OtherDatagram, bind_udp, canonical},
 };
 use quinn::{
@@ -50,8 +54,8 @@ pub struct Ticket {
     pub key: SessionKey,
     /// Which end we are.
     pub side: Side,
-    /// Where it is.
-    pub relay: SocketAddr,
+    /// How the relay is reached.
+    pub relay: Relay,
 }
 
 /// The session is not, or no longer, known to the relay.
@@ -67,6 +71,7 @@ pub struct RelayedPath {
     relay: SocketAddr,
     state: watch::Receiver<State>,
     _driver: AbortOnDropHandle<()>,
+    _tunnel: Option<Tunnel>,
 }
 
 impl RelayedPath {
@@ -76,8 +81,14 @@ impl RelayedPath {
         config: EndpointConfig,
         server: Option<ServerConfig>,
     ) -> io::Result<Self> {
-        let relay = ticket.relay;
         let socket = bind_udp((Ipv6Addr::UNSPECIFIED, 0).into())?;
+        let (relay, tunnel) = match ticket.relay {
+            Relay::Udp(address) => (address, None),
+            Relay::Tunnel(tunnels) => {
+                let tunnel = tunnels.open(Port::Relay, socket.local_addr()?)?;
+                (tunnel.address(), Some(tunnel))
+            }
+        };
         let (demux, frames) = DemuxSocket::new(socket, BIND_FRAMES)?;
         let socket = Arc::new(RelayedSocket::new(demux, relay));
         let endpoint = Endpoint::new_with_abstract_socket(
@@ -92,7 +103,7 @@ impl RelayedPath {
         let say_again = None;
         let driver = Driver { bind, relay, socket, frames, state, first_speaker, say_again };
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.run()));
-        Ok(Self { endpoint, relay, state: watch, _driver: driver })
+        Ok(Self { endpoint, relay, state: watch, _driver: driver, _tunnel: tunnel })
     }
 
     /// The endpoint whose packets go through the relay.

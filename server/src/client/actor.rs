@@ -2,18 +2,19 @@
 
 use std::{
     ops::ControlFlow,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use tokio::{
-    sync::{mpsc, oneshot, watch},
-    time::{sleep, sleep_until},
+    sync::{Notify, mpsc, oneshot, watch},
+    time::{sleep, sleep_until, timeout},
 };
 use tracing::{debug, info};
 
 use super::{
     Command, Config, Error, Event, State,
-    backoff::Backoff,
+    backoff::{Backoff, random_between},
     connection::{Connector, Registration},
     live::Live,
 };
@@ -22,6 +23,8 @@ use crate::protos::certificate::IdentityKey;
 /// How long an attempt to register may take, first and at most. The first is short because it is
 /// often made while the server is just coming back.
 const ATTEMPT_TIMEOUT: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(10));
+/// How long a tunnelled client waits before it tries UDP again, first and at most.
+const UDP_PAUSE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(600));
 /// Beacons within this time count once: anybody can send them.
 const BEACON_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -37,6 +40,15 @@ pub(super) struct Inbox {
     state: watch::Sender<State>,
     pub(super) contacts: Vec<IdentityKey>,
     last_beacon: Option<Instant>,
+    /// Told while a tunnelled registration waits for UDP.
+    pub(super) network_changed: Arc<Notify>,
+}
+
+/// How a registration came to its end.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
+enum Served {
+    Lost(Error),
+    Better(Registration),
 }
 
 /// Why the actor ends: it was told to, or no handle is left.
@@ -58,18 +70,25 @@ impl Actor {
         state: watch::Sender<State>,
     ) -> Self {
         let connector = Connector::new(endpoint, config);
-        let inbox = Inbox { commands, state, contacts: Vec::new(), last_beacon: None };
+        let network_changed = Arc::default();
+        let inbox =
+            Inbox { commands, state, contacts: Vec::new(), last_beacon: None, network_changed };
         Self { connector, inbox, events }
     }
 
     pub(super) async fn run(mut self) {
+        let mut better = None;
         let Stop(done) = loop {
-            let registration = match self.establish().await {
-                ControlFlow::Continue(registration) => registration,
-                ControlFlow::Break(stop) => break stop,
+            let registration = match better.take() {
+                Some(registration) => registration,
+                None => match self.establish().await {
+                    ControlFlow::Continue(registration) => registration,
+                    ControlFlow::Break(stop) => break stop,
+                },
             };
-            if let ControlFlow::Break(stop) = self.serve(registration).await {
-                break stop;
+            match self.serve(registration).await {
+                ControlFlow::Continue(registration) => better = registration,
+                ControlFlow::Break(stop) => break stop,
             }
         };
         self.publish(|state| state.registered = false);
@@ -110,23 +129,29 @@ impl Actor {
         }
     }
 
-    /// Serves until the connection breaks, or the actor is to end.
-    async fn serve(&mut self, registration: Registration) -> ControlFlow<Stop> {
+    /// Serves until the connection breaks, there is a better one, or the actor is to end.
+    async fn serve(
+        &mut self,
+        registration: Registration,
+    ) -> ControlFlow<Stop, Option<Registration>> {
         self.publish(|state| {
             *state = State {
                 registered: true,
-                server_addr: Some(registration.server_addr),
-                relay_addr: Some(registration.relay_addr),
-                observed: Some(registration.observed),
+                server_addr: registration.server_addr,
+                relay: Some(registration.relay.clone()),
+                observed: registration.observed,
                 last_error: None,
             }
         });
-        info!(server = %registration.server_addr, "registered");
+        info!(server = ?registration.server_addr, tunnel = registration.is_tunnelled(), "registered");
         let mut live = Live::new(registration);
-        let flow = self.serve_live(&mut live).await;
-        let error = match &flow {
-            ControlFlow::Continue(error) => error.clone(),
-            ControlFlow::Break(_) => Error::ShutDown,
+        let (error, flow) = match self.serve_live(&mut live).await {
+            ControlFlow::Continue(Served::Better(registration)) => {
+                info!("UDP reaches the server again");
+                return ControlFlow::Continue(Some(registration));
+            }
+            ControlFlow::Continue(Served::Lost(error)) => (error, ControlFlow::Continue(None)),
+            ControlFlow::Break(stop) => (Error::ShutDown, ControlFlow::Break(stop)),
         };
         info!(%error, "no longer registered");
         self.publish(|state| {
@@ -135,16 +160,16 @@ impl Actor {
         });
         // Only now do waiting requests see that their connection is lost: they look at the state.
         drop(live);
-        match flow {
-            ControlFlow::Continue(_) => ControlFlow::Continue(()),
-            ControlFlow::Break(stop) => ControlFlow::Break(stop),
-        }
+        flow
     }
 
-    async fn serve_live(&mut self, live: &mut Live) -> ControlFlow<Stop, Error> {
+    async fn serve_live(&mut self, live: &mut Live) -> ControlFlow<Stop, Served> {
         if let Err(error) = live.send_contacts(&self.inbox.contacts).await {
-            return ControlFlow::Continue(error);
+            return ControlFlow::Continue(Served::Lost(error));
         }
+        let is_tunnelled = live.registration.is_tunnelled();
+        let by_udp = register_by_udp(&self.connector, self.inbox.network_changed.clone());
+        tokio::pin!(by_udp);
         loop {
             let ping_deadline = live.ping_deadline.unwrap_or_else(Instant::now);
             let result = tokio::select! {
@@ -164,10 +189,19 @@ impl Actor {
                 () = sleep_until(ping_deadline.into()), if live.ping_deadline.is_some() => {
                     Err(Error::ConnectionLost)
                 }
+                registration = &mut by_udp, if is_tunnelled => {
+                    return ControlFlow::Continue(Served::Better(registration));
+                }
             };
-            if let Err(error) = result {
-                return ControlFlow::Continue(error);
+            let Err(error) = result else { continue };
+            // It may be this very client's better registration that has replaced this one.
+            if is_tunnelled
+                && error == Error::Replaced
+                && let Ok(registration) = timeout(ATTEMPT_TIMEOUT.0, by_udp).await
+            {
+                return ControlFlow::Continue(Served::Better(registration));
             }
+            return ControlFlow::Continue(Served::Lost(error));
         }
     }
 
@@ -175,6 +209,22 @@ impl Actor {
         self.inbox.state.send_modify(change);
         // The state is there to be read; the event only says that it changed.
         let _ = self.events.try_send(Event::StateChanged);
+    }
+}
+
+/// Tries, ever less often until the network changes, until UDP reaches the server.
+async fn register_by_udp(connector: &Connector, network_changed: Arc<Notify>) -> Registration {
+    let mut pause = UDP_PAUSE.0;
+    loop {
+        tokio::select! {
+            () = sleep(random_between(pause / 2, pause)) => {}
+            () = network_changed.notified() => pause = UDP_PAUSE.0,
+        }
+        match connector.register_by_udp(ATTEMPT_TIMEOUT.0).await {
+            Ok(registration) => return registration,
+            Err(error) => debug!(%error, "UDP does not reach the server yet"),
+        }
+        pause = UDP_PAUSE.1.min(pause * 2);
     }
 }
 
@@ -213,6 +263,7 @@ impl Inbox {
                 Idle::Wait
             }
             Some(Command::CheckAlive) if self.heed_beacon() => Idle::TryNow,
+            Some(Command::NetworkChanged) => Idle::TryNow,
             Some(Command::CheckAlive) => Idle::Wait,
             Some(Command::Shutdown { done }) => Idle::Stop(Stop(Some(done))),
             None => Idle::Stop(Stop(None)),

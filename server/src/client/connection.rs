@@ -9,16 +9,26 @@ use std::{
 use quinn::{RecvStream, SendStream, TransportConfig, crypto::rustls::QuicClientConfig};
 use tokio::{
     net::lookup_host,
-    task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    sync::oneshot,
+    time::{sleep, timeout},
 };
 
 use tracing::debug;
 
-use super::{Config, Error, backoff::random_between, trust};
+use super::{
+    Config, Error, Relay,
+    backoff::random_between,
+    race::race,
+    trust,
+    tunnel::{Tunnel, Tunnels},
+};
 use crate::{
-    protos::rendezvous::{
-        ClientFrame, CloseCode, EXPORTER_LABEL, Exported, FrameReader, Proof, ServerFrame, encode,
+    protos::{
+        rendezvous::{
+            ClientFrame, CloseCode, EXPORTER_LABEL, Exported, FrameReader, Proof, ServerFrame,
+            encode,
+        },
+        tunnel::Port,
     },
     udp::canonical,
 };
@@ -30,8 +40,8 @@ const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::fro
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Makes the first packet be sent again after 0.3 s instead of 1 s.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
-/// Head start of one address of the server over the next (RFC 8305 section 5).
-const STAGGER: Duration = Duration::from_millis(250);
+/// Head start of UDP over a tunnel: a handshake with a retry, on a slow path.
+const UDP_HEAD_START: Duration = Duration::from_secs(1);
 /// How many addresses of the server are tried.
 const MAX_ADDRESSES: usize = 8;
 /// How long the server may leave a frame lying in our send buffer.
@@ -41,81 +51,125 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Connector {
     endpoint: quinn::Endpoint,
     config: Config,
+    tunnels: Tunnels,
     crypto: OnceLock<Arc<QuicClientConfig>>,
 }
 
 /// A registration that holds as long as this does.
 pub(super) struct Registration {
-    pub(super) server_addr: SocketAddr,
-    pub(super) relay_addr: SocketAddr,
-    pub(super) observed: SocketAddr,
+    pub(super) server_addr: Option<SocketAddr>,
+    pub(super) relay: Relay,
+    pub(super) observed: Option<SocketAddr>,
     pub(super) reader: FrameReader<RecvStream>,
     connection: quinn::Connection,
     stream: SendStream,
+    _tunnel: Option<Tunnel>,
+}
+
+/// A connection, and what carries it if UDP does not.
+struct Wire {
+    connection: quinn::Connection,
+    tunnel: Option<Tunnel>,
 }
 
 impl Connector {
     pub(super) fn new(endpoint: quinn::Endpoint, config: Config) -> Self {
-        Self { endpoint, config, crypto: OnceLock::new() }
+        let tunnels = Tunnels::new(config.server.clone());
+        Self { endpoint, config, tunnels, crypto: OnceLock::new() }
     }
 
-    /// Connects and registers; dropping the future gives the attempt up.
+    /// Connects, by UDP if that works, and registers; dropping the future gives the attempt up.
     pub(super) async fn register(&self, limit: Duration) -> Result<Registration, Error> {
         let attempt = async {
-            let connection = self.connect().await?;
-            self.register_on(connection).await
+            let wire = self.connect().await?;
+            self.register_on(wire).await
         };
         timeout(limit, attempt).await.unwrap_or(Err(Error::TimedOut))
     }
 
-    /// The first of the server's addresses that answers, the next ones joining in bit by bit.
-    async fn connect(&self) -> Result<quinn::Connection, Error> {
-        let server = &self.config.server;
-        let unreachable = |error: &dyn std::fmt::Display| Error::Unreachable(error.to_string());
-        let addresses = lookup_host((server.host.as_str(), server.port))
-            .await
-            .map_err(|error| unreachable(&error))?;
-        let config = self.client_config().map_err(|error| {
-            debug!(%error, "no server can be trusted");
-            Error::ServerIdentity
-        })?;
-        let mut addresses = addresses.take(MAX_ADDRESSES);
-        let mut attempts = JoinSet::new();
-        let mut next_start = Instant::now();
-        let mut next = addresses.next();
-        let mut failure = Error::Unreachable("it has no address".to_owned());
-        loop {
-            tokio::select! {
-                biased;
-                Some(result) = attempts.join_next() => match result {
-                    Ok(Ok(connection)) => return Ok(connection),
-                    Ok(Err(error)) => {
-                        failure = Error::of_handshake(&error);
-                        next_start = Instant::now();
-                    }
-                    Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-                },
-                () = sleep_until(next_start), if next.is_some() => {
-                    if let Some(address) = next.take() {
-                        match self.endpoint.connect_with(config.clone(), address, &server.host) {
-                            Ok(connecting) => drop(attempts.spawn(connecting)),
-                            Err(error) => failure = unreachable(&error),
-                        }
-                    }
-                    next = addresses.next();
-                    next_start = Instant::now() + STAGGER;
-                }
-                else => return Err(failure),
-            }
+    /// Connects and registers by UDP, for a client that has been tunnelled.
+    pub(super) async fn register_by_udp(&self, limit: Duration) -> Result<Registration, Error> {
+        let attempt = async {
+            let wire = self.by_udp().await?;
+            self.register_on(wire).await
+        };
+        timeout(limit, attempt).await.unwrap_or(Err(Error::TimedOut))
+    }
+
+    /// UDP first, and after its head start a tunnel beside it.
+    async fn connect(&self) -> Result<Wire, Error> {
+        let tunnelled = async {
+            sleep(UDP_HEAD_START).await;
+            self.by_tunnel().await
+        };
+        tokio::pin! {
+            let by_udp = self.by_udp();
+            let by_tunnel = tunnelled;
+        }
+        tokio::select! {
+            wire = &mut by_udp => match wire {
+                Err(error) if !error.is_lasting() => by_tunnel.await,
+                wire => wire,
+            },
+            wire = &mut by_tunnel => match wire {
+                Err(_) => by_udp.await,
+                wire => wire,
+            },
         }
     }
 
-    fn client_config(&self) -> Result<quinn::ClientConfig, rustls::Error> {
+    /// The first of the server's addresses that answers, the next ones joining in bit by bit.
+    async fn by_udp(&self) -> Result<Wire, Error> {
+        let server = &self.config.server;
+        let addresses = lookup_host((server.host.as_str(), server.port))
+            .await
+            .map_err(|error| unreachable(&error))?;
+        let config = self.client_config()?;
+        let attempts = addresses.take(MAX_ADDRESSES).map(|address| {
+            let connecting = self.endpoint.connect_with(config.clone(), address, &server.host);
+            async move {
+                let connecting = connecting.map_err(|error| unreachable(&error))?;
+                connecting.await.map_err(|error| Error::of_handshake(&error))
+            }
+        });
+        let connection = race(attempts)
+            .await
+            .map_err(|error| error.unwrap_or_else(|| unreachable(&"it has no address")))?;
+        Ok(Wire { connection, tunnel: None })
+    }
+
+    /// Through a tunnel, which ends the connection when it ends.
+    async fn by_tunnel(&self) -> Result<Wire, Error> {
+        let config = self.client_config()?;
+        let bound = self.endpoint.local_addr().map_err(|error| unreachable(&error))?;
+        let (connected, connection) = oneshot::channel::<quinn::Connection>();
+        let mut connection = connection;
+        let ended = move || {
+            if let Ok(connection) = connection.try_recv() {
+                connection.close(CloseCode::Done.into(), b"");
+            }
+        };
+        let tunnel = self.tunnels.open_once(Port::Rendezvous, bound, ended).await?;
+        let connection = self
+            .endpoint
+            .connect_with(config, tunnel.address(), &self.config.server.host)
+            .map_err(|error| unreachable(&error))?
+            .await
+            .map_err(|error| Error::of_handshake(&error))?;
+        // If the tunnel has ended already, nobody is left to be told.
+        let _ = connected.send(connection.clone());
+        Ok(Wire { connection, tunnel: Some(tunnel) })
+    }
+
+    fn client_config(&self) -> Result<quinn::ClientConfig, Error> {
         let crypto = match self.crypto.get() {
             Some(crypto) => Arc::clone(crypto),
             None => {
-                let crypto = Arc::new(trust::client_config(self.config.server.pin)?);
-                Arc::clone(self.crypto.get_or_init(|| crypto))
+                let crypto = trust::quic_config(self.config.server.pin).map_err(|error| {
+                    debug!(%error, "no server can be trusted");
+                    Error::ServerIdentity
+                })?;
+                Arc::clone(self.crypto.get_or_init(|| Arc::new(crypto)))
             }
         };
         let mut transport = TransportConfig::default();
@@ -132,7 +186,8 @@ impl Connector {
         Ok(config)
     }
 
-    async fn register_on(&self, connection: quinn::Connection) -> Result<Registration, Error> {
+    async fn register_on(&self, wire: Wire) -> Result<Registration, Error> {
+        let Wire { connection, tunnel } = wire;
         let lost = |_| Error::of_end(connection.close_reason().as_ref());
         let (mut stream, receive) = connection.open_bi().await.map_err(lost)?;
         let mut exported = Exported::default();
@@ -148,15 +203,25 @@ impl Connector {
         let mut reader = FrameReader::new(receive);
         let (relay_port, observed) = first_answer(&mut reader).await?;
         let server_addr = canonical(connection.remote_address());
+        let by_udp = tunnel.is_none();
+        let relay = match by_udp {
+            true => Relay::Udp(SocketAddr::new(server_addr.ip(), relay_port)),
+            false => Relay::Tunnel(self.tunnels.clone()),
+        };
         Ok(Registration {
-            server_addr,
-            relay_addr: SocketAddr::new(server_addr.ip(), relay_port),
-            observed,
+            server_addr: by_udp.then_some(server_addr),
+            relay,
+            observed: by_udp.then_some(observed),
             reader,
             connection,
             stream,
+            _tunnel: tunnel,
         })
     }
+}
+
+fn unreachable(error: &dyn std::fmt::Display) -> Error {
+    Error::Unreachable(error.to_string())
 }
 
 async fn first_answer(reader: &mut FrameReader<RecvStream>) -> Result<(u16, SocketAddr), Error> {
@@ -180,6 +245,11 @@ impl Registration {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Error::ConnectionLost),
         }
+    }
+
+    /// Whether the server is reached in TLS over TCP only.
+    pub(super) fn is_tunnelled(&self) -> bool {
+        matches!(self.relay, Relay::Tunnel(_))
     }
 
     /// Why the connection is no more.

@@ -65,15 +65,21 @@ impl Live {
                 inbox.contacts = contacts;
                 self.send_contacts(&inbox.contacts).await
             }
-            Some(Command::CheckAlive) if inbox.heed_beacon() => {
-                self.ping_deadline.get_or_insert(Instant::now() + PING_TIMEOUT);
-                self.registration.send(&ClientFrame::Ping).await
+            Some(Command::CheckAlive) if inbox.heed_beacon() => self.ping().await,
+            Some(Command::NetworkChanged) => {
+                inbox.network_changed.notify_one();
+                self.ping().await
             }
             Some(Command::CheckAlive) => Ok(()),
             Some(Command::Shutdown { done }) => return ControlFlow::Break(Stop(Some(done))),
             None => return ControlFlow::Break(Stop(None)),
         };
         ControlFlow::Continue(result)
+    }
+
+    async fn ping(&mut self) -> Result<(), Error> {
+        self.ping_deadline.get_or_insert(Instant::now() + PING_TIMEOUT);
+        self.registration.send(&ClientFrame::Ping).await
     }
 
     /// The id under which the answer will come; `None` if too many are waited for.
@@ -112,7 +118,7 @@ impl Live {
                 warn!(?code, message, "the server complains");
             }
             ServerFrame::Incoming { call } => {
-                let call = Call::new(call, Side::Callee, self.registration.relay_addr);
+                let call = Call::new(call, Side::Callee, self.registration.relay.clone());
                 self.event = Some(Event::IncomingCall(call));
             }
             ServerFrame::Refused { session: Session(session), reason } => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use quinn::crypto::rustls::QuicClientConfig;
 use rustls::{
-    CertificateError, DigitallySignedStruct, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme,
     client::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -20,22 +20,27 @@ use crate::protos::{
     tls::{Pin, crypto_provider, pin_of},
 };
 
-/// The TLS side of a connection to a server.
-pub(super) fn client_config(pin: Option<Pin>) -> Result<QuicClientConfig, rustls::Error> {
+/// The TLS side of a QUIC connection to a server.
+pub(super) fn quic_config(pin: Option<Pin>) -> Result<QuicClientConfig, rustls::Error> {
+    Ok(tls_config(pin, ALPN)?.try_into().expect("the provider has AES-128-GCM"))
+}
+
+/// TLS with a server that speaks this application protocol.
+pub(super) fn tls_config(pin: Option<Pin>, alpn: &[u8]) -> Result<ClientConfig, rustls::Error> {
     let provider = crypto_provider();
     let verifier: Arc<dyn ServerCertVerifier> = match pin {
         Some(pin) => Arc::new(PinVerifier { pin, provider: Arc::clone(&provider) }),
         None => Arc::new(rustls_platform_verifier::Verifier::new(Arc::clone(&provider))?),
     };
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
     // A resumed session would skip the verifier.
     config.resumption = Resumption::disabled();
-    Ok(config.try_into().expect("the provider has AES-128-GCM"))
+    Ok(config)
 }
 
 /// Accepts exactly one key, whatever else the certificate says.
@@ -67,7 +72,7 @@ impl ServerCertVerifier for PinVerifier {
         _cert: &CertificateDer<'_>,
         _dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("QUIC needs TLS 1.3".to_owned()))
+        Err(rustls::Error::General("only TLS 1.3 is spoken".to_owned()))
     }
 
     fn verify_tls13_signature(

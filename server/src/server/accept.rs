@@ -6,7 +6,7 @@ use quinn::{Endpoint, Incoming};
 use tokio::{sync::Semaphore, task::JoinSet};
 use tracing::{debug, error};
 
-use super::{Services, limits::AddressLimiter, session};
+use super::{Services, session};
 use crate::udp::canonical;
 
 /// Connections at a time that are not registered yet.
@@ -23,7 +23,7 @@ pub(super) async fn run(endpoint: Endpoint, services: Arc<Services>) {
             Some(ended) = sessions.join_next() => log_panic(ended),
             incoming = endpoint.accept() => {
                 let Some(incoming) = incoming else { break };
-                let Some(incoming) = admit(incoming, &services.connections) else { continue };
+                let Some(incoming) = admit(incoming, &services) else { continue };
                 match Arc::clone(&strangers).try_acquire_owned() {
                     Ok(permit) if sessions.len() < services.limits.connections => {
                         let services = Arc::clone(&services);
@@ -43,7 +43,7 @@ pub(super) async fn run(endpoint: Endpoint, services: Arc<Services>) {
 ///
 /// Until it is validated, a connection costs the server nothing but a Retry packet (RFC 9000
 /// section 8.1.2), smaller than the packet it answers: a spoofed flood finds nothing to fill.
-fn admit(incoming: Incoming, limiter: &AddressLimiter) -> Option<Incoming> {
+fn admit(incoming: Incoming, services: &Services) -> Option<Incoming> {
     if !incoming.remote_address_validated() {
         if let Err(error) = incoming.retry() {
             // A Retry was answered with an unusable token: a broken or hostile client.
@@ -51,7 +51,8 @@ fn admit(incoming: Incoming, limiter: &AddressLimiter) -> Option<Incoming> {
         }
         return None;
     }
-    if !limiter.admits(canonical(incoming.remote_address()).ip()) {
+    let origin = services.origins.of(canonical(incoming.remote_address()));
+    if !services.connections.admits(origin) {
         debug!(address = %incoming.remote_address(), "connects too often");
         incoming.refuse();
         return None;

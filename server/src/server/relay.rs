@@ -24,6 +24,7 @@ use tracing::error;
 use super::{
     limits::{AddressLimiter, SWEEP_INTERVAL},
     stun,
+    tunnels::Origins,
 };
 use crate::{
     config::Limits,
@@ -80,6 +81,7 @@ pub(super) struct Relay {
     is_ipv6: bool,
     table: Table,
     limiter: AddressLimiter,
+    origins: Origins,
     commands: mpsc::Receiver<Command>,
 }
 
@@ -88,6 +90,7 @@ impl Relay {
     pub(super) fn new(
         socket: std::net::UdpSocket,
         limits: Limits,
+        origins: Origins,
     ) -> io::Result<(Self, RelayHandle)> {
         let mut cookie_secret = [0; 32];
         getrandom::fill(&mut cookie_secret)?;
@@ -97,6 +100,7 @@ impl Relay {
             socket: TokioRuntime.wrap_udp_socket(socket)?,
             table: Table::new(limits, &cookie_secret, Instant::now()),
             limiter: AddressLimiter::per_second(limits.datagrams_per_address),
+            origins,
             commands,
         };
         Ok((relay, RelayHandle { commands: sender }))
@@ -184,7 +188,7 @@ impl Relay {
 
     /// Answers a stranger, with no more than was sent.
     fn answer(&mut self, kind: Datagram, datagram: &[u8], source: Target, now: Instant) {
-        if !self.limiter.admits(source.address.ip()) {
+        if !self.limiter.admits(self.origins.of(source.address)) {
             return;
         }
         let answer = match kind {

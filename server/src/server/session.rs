@@ -96,7 +96,7 @@ impl Wire {
             services.registry.leave(&seat.ticket);
             return Err(Refusal::Violation);
         }
-        services.store.set_address(name.clone(), Some(observed)).await;
+        services.store.set_address(name.clone(), services.origins.beacon_address(observed)).await;
         Ok((name, seat))
     }
 
@@ -142,7 +142,9 @@ async fn claim(
     match services.store.holder(name.clone()).await.map_err(unavailable)? {
         Some(holder) if holder == identity => return Ok(()),
         Some(_) => return Err(ErrorCode::NameTaken),
-        None if !services.claims.admits(observed.ip()) => return Err(ErrorCode::RateLimited),
+        None if !services.claims.admits(services.origins.of(observed)) => {
+            return Err(ErrorCode::RateLimited);
+        }
         None => {}
     }
     match services.store.claim(name.clone(), identity).await.map_err(unavailable)? {
@@ -273,7 +275,8 @@ impl Session {
         let address = canonical(self.wire.connection.remote_address());
         if address != self.address {
             self.address = address;
-            self.services.store.set_address(self.name.clone(), Some(address)).await;
+            let beacon = self.services.origins.beacon_address(address);
+            self.services.store.set_address(self.name.clone(), beacon).await;
         }
     }
 }

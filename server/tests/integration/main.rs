@@ -6,3 +6,4 @@ mod process;
 mod relay;
 mod rendezvous;
 mod support;
+mod tunnel;

@@ -12,7 +12,7 @@ use filefleet_server::{
 use quinn::udp::{EcnCodepoint, RecvMeta, Transmit, UdpSocketState};
 use tokio::{io::Interest, net::UdpSocket, time::timeout};
 
-use crate::support::{LONG_ENOUGH, Peer, SOON, local, name, settings, start};
+use crate::support::{LONG_ENOUGH, Peer, SOON, local, name, relay_of, settings, start};
 
 /// One side's socket.
 struct End {
@@ -87,7 +87,7 @@ async fn call(server: &Server) -> [(Call, End); 2] {
     let call = alice.client.call(&name("bob")).await.unwrap();
     let incoming = bob.incoming_call().await;
     [call, incoming].map(|call| {
-        let end = End::new(call.relay);
+        let end = End::new(relay_of(&call));
         (call, end)
     })
 }
@@ -184,7 +184,7 @@ async fn a_server_on_every_address_serves_ipv4_too() {
     let server = Server::start(&settings).unwrap();
     assert_eq!(server.address().host, "127.0.0.1");
     let [(call, alice), (incoming, bob)] = call(&server).await;
-    assert_eq!(call.relay, local(server.relay().port()));
+    assert_eq!(relay_of(&call), local(server.relay().port()));
     alice.bind(&call, 1).await;
     bob.bind(&incoming, 1).await;
     alice.send(&[0x41; 2000], Some(1000)).await;
@@ -204,7 +204,7 @@ async fn a_refused_session_is_gone() {
     bob.client.refuse(call.session, RefuseReason::Blocked).await.unwrap();
     // Frames of one client are handled in order.
     bob.client.look_up(&name("bob")).await.unwrap();
-    let end = End::new(call.relay);
+    let end = End::new(relay_of(&call));
     let hello = BindFrame::Hello { session: call.session, side: call.side };
     assert_eq!(end.ask(&hello).await, BindFrame::Gone { session: call.session });
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use ed25519_dalek::SigningKey;
 use filefleet_server::{
-    client::{Call, Client, Config, Event, State},
+    client::{Call, Client, Config, Event, Relay, State},
     config::{Options, Settings},
     protos::{
         address::ServerAddress,
@@ -39,15 +39,23 @@ pub(crate) fn local(port: u16) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], port))
 }
 
-/// Settings of a server on loopback with its data in `dir`.
+/// Where a call's relay is, for a client that UDP reaches.
+pub(crate) fn relay_of(call: &Call) -> SocketAddr {
+    match call.relay {
+        Relay::Udp(address) => address,
+        Relay::Tunnel(_) => panic!("{call:?}"),
+    }
+}
+
+/// Settings of a server on loopback, without tunnels, with its data in `dir`.
 pub(crate) fn settings(dir: &Path, port: u16) -> Settings {
-    Settings::load(Options {
+    let options = Options {
         listen: Some(local(port)),
         relay: Some(local(0)),
         data_dir: Some(dir.to_owned()),
         ..Options::default()
-    })
-    .unwrap()
+    };
+    Settings { tcp: Vec::new(), ..Settings::load(options).unwrap() }
 }
 
 pub(crate) fn start(dir: &Path) -> Server {

@@ -143,7 +143,7 @@ impl Actor {
         let Some(state) = &self.state else { return };
         let servers = {
             let state = state.borrow();
-            [state.server_addr, state.relay_addr]
+            [state.server_addr, state.relay_addr()]
         };
         let now = Instant::now();
         self.asked_servers = Some(now);

@@ -374,6 +374,6 @@ impl SessionActor {
 
 /// What a call says about its relay session.
 pub(in crate::peer) fn ticket_of(call: &Call) -> Ticket {
-    let Call { session, ref key, side, relay, .. } = *call;
-    Ticket { session, key: key.clone(), side, relay }
+    let Call { session, ref key, side, ref relay, .. } = *call;
+    Ticket { session, key: key.clone(), side, relay: relay.clone() }
 }

@@ -48,6 +48,7 @@ impl TestServer {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let mut settings = Settings {
             listen: any,
+            tcp: Vec::new(),
             relay: any,
             public_host: None,
             certificate: None,
