@@ -4,6 +4,7 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
+mod blocked;
 mod failing;
 mod lan;
 mod matrix;

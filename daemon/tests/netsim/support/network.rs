@@ -106,6 +106,26 @@ impl Network {
         );
     }
 
+    /// From now on the router lets Alice make connections like this, and drops everything else of hers.
+    pub(crate) fn firewall(&self, connections: &str) {
+        let router = self.router.as_ref().unwrap();
+        router.filter(&format!(
+            "table inet between {{
+                counter dropped {{}}
+                chain alices {{
+                    ct state established accept
+                    iifname alice {connections} accept
+                    counter name dropped drop
+                }}
+                chain forward {{
+                    type filter hook forward priority 0;
+                    iifname alice jump alices
+                    oifname alice jump alices
+                }}
+            }}"
+        ));
+    }
+
     /// How many packets the router has dropped since then.
     #[track_caller]
     pub(crate) fn dropped(&self) -> u64 {

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{Machine, Outcome, Program, Scratch, Sending, Watching, program};
 
-/// `filefleet-server` on its usual ports.
+/// `filefleet-server` on its usual ports, and on that of web servers.
 pub(crate) struct Server {
     #[expect(dead_code, reason = "dropping it ends it")]
     program: Program,
@@ -20,7 +20,8 @@ impl Server {
     pub(super) fn start(machine: &Machine, ip: &str) -> Self {
         let data = Scratch::new();
         let mut command = machine.command(program("filefleet-server"));
-        command.args(["--public-host", ip, "--data-dir"]).arg(data.path());
+        command.args(["--tcp", "[::]:7835", "--tcp", "[::]:443", "--public-host", ip]);
+        command.arg("--data-dir").arg(data.path());
         let mut program = Program::start(&command);
         let line = program.line().expect("the server says that it is ready or why it is not");
         let address = line.strip_prefix("ready ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
