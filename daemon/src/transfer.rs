@@ -20,6 +20,7 @@ mod send;
 pub mod source;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) mod testing;
+mod zeros;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -97,7 +97,11 @@ fn headers_of_packs() {
 fn beginnings_of_streams() {
     let prefix =
         |kind, header_len| Prefix { kind, transfer: ID, instance: 2, header_len }.encode().to_vec();
-    let seeds = vec![prefix(StreamKind::Block, BLOCK_HEADER_LEN), prefix(StreamKind::Pack, 1_000)];
+    let seeds = vec![
+        prefix(StreamKind::Block, BLOCK_HEADER_LEN),
+        prefix(StreamKind::Pack, 1_000),
+        prefix(StreamKind::Zeros, BLOCK_HEADER_LEN),
+    ];
     fuzz("beginnings of streams", seeds, |bytes| {
         let Some(bytes) = bytes.first_chunk::<PREFIX_LEN>() else { return false };
         let Ok(prefix) = Prefix::decode(bytes) else { return false };

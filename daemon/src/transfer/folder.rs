@@ -17,13 +17,13 @@ use std::sync::Arc;
 use super::entry::Timestamp;
 #[cfg(not(unix))]
 pub(super) use portable::{
-    Folder, Listing, expect_sequential_reads, name_bytes, read_at, set_metadata, stat_file,
-    to_path, write_all_at,
+    Folder, Listing, expect_sequential_reads, name_bytes, next_data, punch_hole, read_at,
+    set_metadata, stat_file, to_path, write_all_at,
 };
 #[cfg(unix)]
 pub(super) use unix::{
-    Folder, Listing, expect_sequential_reads, name_bytes, read_at, set_metadata, stat_file,
-    to_path, write_all_at,
+    Folder, Listing, expect_sequential_reads, name_bytes, next_data, punch_hole, read_at,
+    set_metadata, stat_file, to_path, write_all_at,
 };
 
 /// What stands under a name.
@@ -56,6 +56,8 @@ pub(super) struct Stat {
     /// When anything about the file last changed; its `mtime` where that is not known.
     pub(super) ctime: Timestamp,
     pub(super) links: u64,
+    /// Bytes of the disk that the file occupies, where the system says so.
+    pub(super) allocated: Option<u64>,
 }
 
 /// The open folders from a root down to where the last file was, so that a neighbour costs nothing.

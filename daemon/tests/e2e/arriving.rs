@@ -37,6 +37,24 @@ fn a_tree_arrives_equal_in_everything() {
 }
 
 #[test]
+fn a_sparse_file_stays_sparse() {
+    use std::os::unix::fs::{FileExt, MetadataExt};
+    let Pair { alice, bob, server } = Pair::trusting();
+    let source = alice.file("disk.img");
+    let sparse = fs::File::create(&source).unwrap();
+    sparse.set_len(256 << 20).unwrap();
+    sparse.write_all_at(b"boot", 0).unwrap();
+    sparse.write_all_at(b"in the middle", (100 << 20) - 5).unwrap();
+    let done = alice.send("bob", &[&source]).done();
+    assert_eq!(done["bytes"], 256 << 20, "{done}");
+    let received = bob.received().join("disk.img");
+    assert_eq!(hash_of(&received), hash_of(&source));
+    let occupied = fs::metadata(&received).unwrap().blocks() * 512;
+    assert!(occupied < 1 << 20, "{occupied}");
+    drop(server);
+}
+
+#[test]
 fn several_files_and_folders_go_in_one_transfer() {
     let Pair { alice, bob, server } = Pair::trusting();
     let (note, tree) = (alice.note("a note.txt"), alice.file("small tree"));

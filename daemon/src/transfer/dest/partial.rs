@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
@@ -10,6 +10,7 @@ use super::error::DestError;
 use super::tree::Tree;
 use crate::transfer::entry::{Entry, EntryKind, PathError, RelPath, Timestamp};
 use crate::transfer::folder::{self, Folder};
+use crate::transfer::zeros;
 
 /// The permission bit without which we could not open our own file again.
 const OWNER_READS: u32 = 0o400;
@@ -71,7 +72,7 @@ impl PartialFile {
         if *sealed {
             return Err(DestError::Sealed);
         }
-        Ok(folder::write_all_at(&self.0.file, bytes, offset)?)
+        Ok(write_sparsely(&self.0.file, bytes, offset)?)
     }
 
     /// Reads what lies at `offset`, to fill `bytes` or to the end; the number of bytes read.
@@ -177,7 +178,7 @@ impl Partials {
             return Err(DestError::WrongLength);
         }
         let file = self.create_anew(&part_name(index))?;
-        folder::write_all_at(&file, content, 0)?;
+        write_anew(&file, content)?;
         let Some(entry) = entry.filter(|entry| entry.mode & OWNER_READS != 0) else {
             return Ok(());
         };
@@ -289,6 +290,32 @@ impl Partials {
         }
         Ok(())
     }
+}
+
+/// Writes a part of a file; zeros become holes where the file system has such. What lay there before
+/// is gone either way.
+fn write_sparsely(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    for (range, is_hole) in zeros::runs(bytes) {
+        let at = offset + range.start as u64;
+        match is_hole.then(|| folder::punch_hole(file, at, range.len() as u64)) {
+            Some(Err(error)) if error.kind() != ErrorKind::Unsupported => return Err(error),
+            Some(Ok(())) => {}
+            _ => folder::write_all_at(file, &bytes[range], at)?,
+        }
+    }
+    Ok(())
+}
+
+/// Writes the whole of a new file; zeros are left out, for they are what a longer file has.
+fn write_anew(file: &File, content: &[u8]) -> io::Result<()> {
+    let mut written = 0;
+    for (range, is_hole) in zeros::runs(content) {
+        if !is_hole {
+            written = range.end;
+            folder::write_all_at(file, &content[range.clone()], range.start as u64)?;
+        }
+    }
+    if written < content.len() { file.set_len(content.len() as u64) } else { Ok(()) }
 }
 
 /// What content is called before it has a name.

@@ -238,6 +238,16 @@ pub(in crate::transfer) fn write_all_at(
     Ok(())
 }
 
+/// All is data: holes are not told.
+pub(in crate::transfer) fn next_data(_file: &File, offset: u64) -> io::Result<Option<u64>> {
+    Ok(Some(offset))
+}
+
+/// `Unsupported`: files here are whole.
+pub(in crate::transfer) fn punch_hole(_file: &File, _offset: u64, _len: u64) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
 /// A name as the system writes it in a path of its own. Names are Unicode: `RelPath` saw to it.
 pub(in crate::transfer) fn to_path(name: &[u8]) -> &Path {
     Path::new(str::from_utf8(name).unwrap_or_default())
@@ -266,6 +276,7 @@ fn convert(metadata: &Metadata) -> Stat {
         mtime,
         ctime: mtime,
         links: 1,
+        allocated: None,
     }
 }
 

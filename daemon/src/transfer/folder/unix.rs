@@ -267,6 +267,41 @@ pub(in crate::transfer) fn write_all_at(file: &File, bytes: &[u8], offset: u64) 
     file.write_all_at(bytes, offset)
 }
 
+/// Where the next data lies at or behind `offset`; `None` if there are only holes from there on. Where
+/// the system does not tell, all is data.
+pub(in crate::transfer) fn next_data(file: &File, offset: u64) -> io::Result<Option<u64>> {
+    #[cfg(target_os = "linux")]
+    return match fs::seek(file, fs::SeekFrom::Data(offset)) {
+        Err(Errno::NXIO) => Ok(None),
+        Err(error) if is_unsupported(error) => Ok(Some(offset)),
+        found => Ok(Some(found?)),
+    };
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = file;
+        Ok(Some(offset))
+    }
+}
+
+/// Makes a part of a file zeros that occupy no disk; `Unsupported` where there are no holes.
+pub(in crate::transfer) fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    return match fs::fallocate(
+        file,
+        fs::FallocateFlags::PUNCH_HOLE | fs::FallocateFlags::KEEP_SIZE,
+        offset,
+        len,
+    ) {
+        Err(error) if is_unsupported(error) => Err(ErrorKind::Unsupported.into()),
+        punched => Ok(punched?),
+    };
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, offset, len);
+        Err(ErrorKind::Unsupported.into())
+    }
+}
+
 /// A name as the system writes it in a path of its own.
 pub(in crate::transfer) fn to_path(name: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(name))
@@ -346,6 +381,8 @@ fn convert(stat: &fs::Stat) -> Stat {
         mtime: time(stat.st_mtime, stat.st_mtime_nsec),
         ctime: time(stat.st_ctime, stat.st_ctime_nsec),
         links: stat.st_nlink.into(),
+        // POSIX leaves the unit open; every system that we know counts in 512 bytes.
+        allocated: u64::try_from(stat.st_blocks).ok().map(|blocks| blocks.saturating_mul(512)),
     }
 }
 

@@ -1,5 +1,5 @@
 //! The headers of the unidirectional streams that carry content. A stream holds one *block* of a
-//! large file or one *pack* of small entries, at most 1 MiB of content either way, so that a lost
+//! large file (without its content, if that is all zeros) or one *pack* of small entries, at most 1 MiB of content either way, so that a lost
 //! packet holds up nothing else and no stream ever has many gaps.
 
 use super::super::entry::{Entry, EntryKind};
@@ -32,6 +32,8 @@ pub(crate) enum StreamKind {
     Block,
     /// 2: a pack.
     Pack,
+    /// 3: a block of zeros, which do not follow its header.
+    Zeros,
 }
 
 /// Header of a block: `u64 file ‖ u8 revision ‖ u32 block ‖ u32 length ‖ 32 chaining value`, then
@@ -71,6 +73,7 @@ impl Prefix {
         out[0] = match self.kind {
             StreamKind::Block => 1,
             StreamKind::Pack => 2,
+            StreamKind::Zeros => 3,
         };
         out[1..17].copy_from_slice(&self.transfer.0);
         out[17..25].copy_from_slice(&self.instance.to_be_bytes());
@@ -83,6 +86,7 @@ impl Prefix {
         let (kind, least, most) = match reader.u8()? {
             1 => (StreamKind::Block, BLOCK_HEADER_LEN, BLOCK_HEADER_LEN),
             2 => (StreamKind::Pack, 10, MAX_PACK_TABLE),
+            3 => (StreamKind::Zeros, BLOCK_HEADER_LEN, BLOCK_HEADER_LEN),
             _ => return Err(WireError::Invalid("kind of stream")),
         };
         let transfer = TransferId(reader.array()?);

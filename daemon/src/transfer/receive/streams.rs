@@ -129,10 +129,13 @@ pub(crate) async fn read_job(
         let mut header = vec![0; header_len];
         read_exact(&mut incoming.stream, &mut header).await?;
         match prefix.kind {
-            StreamKind::Block => {
+            StreamKind::Block | StreamKind::Zeros => {
                 let header = BlockHeader::decode(&header)?;
                 let len = usize::try_from(header.len).map_err(|_| StreamError::Read)?;
-                let content = read_content(&mut incoming.stream, len, budget).await?;
+                let content = match prefix.kind {
+                    StreamKind::Zeros => zeros(len, budget),
+                    _ => read_content(&mut incoming.stream, len, budget).await?,
+                };
                 share.give_back(header_len + len);
                 let (link, came_at) = (incoming.kind, Instant::now());
                 Ok(Job::Block(Block { instance, header, content, link, came_at, share }))
@@ -158,6 +161,12 @@ async fn read_content(
     let mut content = budget.pool.take(len);
     read_exact(stream, content.as_mut()).await?;
     Ok(content)
+}
+
+fn zeros(len: usize, budget: &Budget) -> Buffer {
+    let mut content = budget.pool.take(len);
+    content.as_mut().fill(0);
+    content
 }
 
 async fn read_exact(stream: &mut RecvStream, bytes: &mut [u8]) -> Result<(), StreamError> {

@@ -116,7 +116,7 @@ impl<L: Copy> Flight<L> {
             return Ok(None);
         }
         let Some(flying) = self.chunks.remove(&id) else { return Ok(None) };
-        Ok(Some((flying.chunk.content.len() as u64, flying.link.map(|(_, kind)| kind))))
+        Ok(Some((flying.chunk.len, flying.link.map(|(_, kind)| kind))))
     }
 
     /// Drops what belongs to a file that is given up.
@@ -138,7 +138,7 @@ mod tests {
 
     fn block(file: u64, block: u32) -> Chunk {
         let id = ChunkId::Block { file, revision: 0, block };
-        Chunk { id, head: Bytes::new(), content: Bytes::from_static(b"abc"), cv: CV }
+        Chunk { id, head: Bytes::new(), content: Bytes::from_static(b"abc"), len: 3, cv: CV }
     }
 
     fn flight(chunks: u32) -> Flight<u64> {

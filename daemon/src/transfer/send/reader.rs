@@ -15,6 +15,7 @@ use crate::transfer::proto::{
     Reason, StreamKind, TransferId,
 };
 use crate::transfer::source::{Source, SourceFile};
+use crate::transfer::zeros::is_zero;
 
 /// How often a file that changes while it is read is read again before it is given up.
 const MAX_REVISIONS: u8 = 3;
@@ -35,7 +36,10 @@ pub(crate) struct Chunk {
     pub(crate) id: ChunkId,
     /// Prefix and header.
     pub(crate) head: Bytes,
+    /// Nothing for a block of zeros.
     pub(crate) content: Bytes,
+    /// How many bytes of files this is.
+    pub(crate) len: u64,
     /// The chaining value that the receiver must confirm; `None` for packs, whose entries have hashes.
     pub(crate) cv: Option<[u8; 32]>,
 }
@@ -207,8 +211,9 @@ impl Reader {
         pack.content.truncate(pack.len);
         let header = PackHeader::encode_table(number, pack.count, &pack.table);
         let head = self.head(StreamKind::Pack, &header);
+        let len = pack.len as u64;
         let content = pack.content.freeze();
-        self.step(Step::Chunk(Chunk { id: ChunkId::Pack(number), head, content, cv: None }))
+        self.step(Step::Chunk(Chunk { id: ChunkId::Pack(number), head, content, len, cv: None }))
     }
 
     fn head(&self, kind: StreamKind, header: &[u8]) -> Bytes {
@@ -272,7 +277,7 @@ impl Reader {
             let cv = cv.expect("the block was read whole");
             if cvs.get(block as usize) != Some(&cv) {
                 let len = u32::try_from(len).expect("a block is at most 1 MiB");
-                self.block(BlockHeader { file, revision, block, len, cv }, buffer.freeze())?;
+                self.block(BlockHeader { file, revision, block, len, cv }, buffer)?;
                 match cvs.get_mut(block as usize) {
                     Some(known) => *known = cv,
                     None => cvs.push(cv),
@@ -284,13 +289,23 @@ impl Reader {
         Ok(true)
     }
 
-    fn block(&self, header: BlockHeader, content: Bytes) -> Result<(), Stopped> {
+    fn block(&self, header: BlockHeader, content: Buffer) -> Result<(), Stopped> {
+        let (kind, content) = match is_zero(content.as_ref()) {
+            true => (StreamKind::Zeros, Bytes::new()),
+            false => (StreamKind::Block, content.freeze()),
+        };
         let encoded = header.encode();
         debug_assert_eq!(encoded.len(), BLOCK_HEADER_LEN as usize);
         let id =
             ChunkId::Block { file: header.file, revision: header.revision, block: header.block };
-        let head = self.head(StreamKind::Block, &encoded);
-        self.step(Step::Chunk(Chunk { id, head, content, cv: Some(header.cv) }))
+        let head = self.head(kind, &encoded);
+        self.step(Step::Chunk(Chunk {
+            id,
+            head,
+            content,
+            len: header.len.into(),
+            cv: Some(header.cv),
+        }))
     }
 }
 

@@ -72,11 +72,27 @@ impl SourceFile {
     pub fn read_block(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, SourceError> {
         let rest = self.start.size.saturating_sub(offset);
         let wanted = usize::try_from(rest).map_or(bytes.len(), |rest| rest.min(bytes.len()));
+        if self.is_hole(offset, wanted) {
+            bytes[..wanted].fill(0);
+            return Ok(wanted);
+        }
         match folder::read_full_at(&self.file, &mut bytes[..wanted], offset) {
             Ok(count) if count == wanted => Ok(count),
             Ok(_) => Err(SourceError::Shrunk),
             Err(error) => Err(SourceError::of(folder::to_path(&self.name).into(), error)),
         }
+    }
+
+    /// Whether nothing lies there, so that reading it would only fill the system's cache with zeros.
+    /// A file that becomes shorter meanwhile shows in [`change`](Self::change).
+    fn is_hole(&self, offset: u64, len: usize) -> bool {
+        let has_holes = self.start.allocated.is_some_and(|allocated| allocated < self.start.size);
+        has_holes
+            && match folder::next_data(&self.file, offset) {
+                Ok(Some(data)) => data.checked_sub(offset).is_some_and(|free| free >= len as u64),
+                Ok(None) => true,
+                Err(_) => false,
+            }
     }
 
     /// What changed since the file was opened, if anything did: asked when all has been read.

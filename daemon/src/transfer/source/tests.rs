@@ -307,6 +307,26 @@ fn a_folder_swapped_for_a_link_at_any_moment_gives_nothing_away() {
 }
 
 #[test]
+fn holes_read_as_zeros_and_data_behind_them_is_found() {
+    const MIB: usize = 1 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let sparse = fs::File::create(dir.path().join("sparse")).unwrap();
+    sparse.set_len(8 << 20).unwrap();
+    let data = (3 << 20) + 12_345;
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"data", data).unwrap();
+    let file = source(dir.path(), &["sparse"]).open(&path("sparse")).unwrap();
+    let content = fs::read(dir.path().join("sparse")).unwrap();
+    for block in 0..8 {
+        let mut bytes = vec![7; MIB];
+        assert_eq!(file.read_block((block * MIB) as u64, &mut bytes).unwrap(), MIB);
+        assert!(bytes == content[block * MIB..][..MIB], "{block}");
+    }
+    assert_eq!(file.change(), None);
+    sparse.set_len(1 << 20).unwrap();
+    assert_eq!(file.change(), Some(Change::Resized));
+}
+
+#[test]
 fn a_large_folder_is_walked_as_it_is_read() {
     let dir = fast_dir();
     fs::create_dir(dir.path().join("tree")).unwrap();

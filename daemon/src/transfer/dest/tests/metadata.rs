@@ -19,9 +19,12 @@ fn mtime(path: &Path) -> Timestamp {
 fn permission_bits_and_nanoseconds_are_kept_and_set_id_bits_dropped() {
     let (dir, dest) = fixture();
     let before_1970 = Timestamp::new(-86_400, 1).unwrap();
+    let in_1906 = Timestamp::new(-2_000_000_000, 999_999_999).unwrap();
+    // Beyond what 32 bits hold, signed or not.
+    let in_2128 = Timestamp::new(5_000_000_000, 7).unwrap();
     let modes = [(0o644, 0o644), (0o755, 0o755), (0o000, 0), (0o200, 0o200), (0o7777, 0o777)];
     for (index, (sent, kept)) in (0..).zip(modes) {
-        for (base, mtime_sent) in [(0, MTIME), (100, before_1970)] {
+        for (base, mtime_sent) in [(0, MTIME), (300, before_1970), (600, in_1906), (900, in_2128)] {
             let name = format!("{base}{sent:o}");
             let entry = Entry { mode: sent, mtime: mtime_sent, ..file(&name, b"x") };
             deliver(&dest, base + index, &entry, b"x").unwrap();

@@ -221,3 +221,20 @@ fn a_large_file_that_is_emptied_before_it_is_opened_is_sent_as_an_empty_one() {
     let steps = Reading { steps }.rest();
     assert_eq!((blocks(&steps).len(), roots(&steps)), (0, vec![root_of(b"")]));
 }
+
+#[test]
+fn a_block_of_zeros_carries_nothing_but_its_header() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut content = vec![0; 3 * MIB];
+    content[MIB] = 1;
+    fs::write(dir.path().join("x"), &content).unwrap();
+    let steps = read_all(dir.path(), &["x"]);
+    assert_eq!(blocks(&steps), [(0, 0, 0), (0, 0, 1), (0, 0, 2)]);
+    assert_eq!(roots(&steps), [root_of(&content)]);
+    let carried = steps.iter().filter_map(|step| match step {
+        Step::Chunk(chunk) => Some((chunk.head[0], chunk.content.len(), chunk.len)),
+        _ => None,
+    });
+    let mib = MIB as u64;
+    assert_eq!(carried.collect::<Vec<_>>(), [(3, 0, mib), (1, MIB, mib), (3, 0, mib)]);
+}
