@@ -10,7 +10,7 @@ use std::thread;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use serde_json::Value;
 
-use crate::support::{Pair, Scratch, hash_of, write_random, write_zeros};
+use crate::support::{Pair, Scratch, hash_of, write_random};
 
 /// The size of the changing file: reading it takes far longer than a thread that waits for an event
 /// takes to wake up.
@@ -70,7 +70,7 @@ fn only_the_changing_file_fails(change: impl Fn(&File, u64) + Sync) {
     for name in ["after", "before"] {
         write_random(&dir.join(name), 3 << 20);
     }
-    write_zeros(&dir.join("log"), LEN);
+    write_random(&dir.join("log"), LEN);
     fs::write(dir.join("small"), "small").unwrap();
     let outcome = while_changing(&dir.join("log"), change, || {
         alice.send("bob", &[&dir]).failed(1, "source_changed")

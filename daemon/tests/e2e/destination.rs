@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Pair, Server, User, hash_of, names_in, write_random, write_zeros};
+use crate::support::{Pair, Server, User, hash_of, names_in, write_random};
 
 /// Alice, and Bob whose folder for what she sends is a file system with these options.
 fn pair_with_disk(options: &str) -> (Pair, std::path::PathBuf) {
@@ -24,7 +24,7 @@ fn pair_with_disk(options: &str) -> (Pair, std::path::PathBuf) {
 fn a_full_disk_ends_the_transfer_and_leaves_no_half_file() {
     let (pair, disk) = pair_with_disk("size=8m");
     let (small, large) = (pair.alice.note("small"), pair.alice.file("large"));
-    write_zeros(&large, 32 << 20);
+    write_random(&large, 32 << 20);
     let sending = pair.alice.send("bob", &[&large]);
     sending.failed(1, "disk_full").told("bob: no space left at the destination");
     assert_eq!(names_in(&disk), [""; 0]);

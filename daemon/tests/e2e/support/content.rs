@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::ops::Deref;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -50,9 +51,14 @@ pub(crate) fn write_random(file_path: &Path, len: u64) {
     }
 }
 
-/// Makes a file of `len` zeros, which costs nothing but must be sent like any other.
+/// Makes a file of `len` bytes that costs nearly nothing but must be sent like any other: zeros but for
+/// one byte in each block.
 pub(crate) fn write_zeros(file_path: &Path, len: u64) {
-    File::create_new(file_path).unwrap().set_len(len).unwrap();
+    let file = File::create_new(file_path).unwrap();
+    file.set_len(len).unwrap();
+    for block in (0..len).step_by(1 << 20) {
+        file.write_all_at(b"1", block).unwrap();
+    }
 }
 
 /// The BLAKE3 of a file's content.
