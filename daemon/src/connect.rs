@@ -5,8 +5,11 @@
 //! of them ([`checks::Checks`]); whatever answers is a path. Nothing is nominated: a QUIC
 //! connection over a path is the nomination.
 //!
+//! Where one NAT maps every destination to another port, ports are guessed ([`birthday`]).
+//!
 //! Only [`driver`] touches sockets and the clock; it knows nothing of sessions or messages.
 
+pub mod birthday;
 pub mod candidate;
 pub mod checks;
 pub mod driver;

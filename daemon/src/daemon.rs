@@ -147,6 +147,7 @@ async fn run_once(
         certificate: identity.certificate().clone(),
         listen: (std::net::Ipv6Addr::UNSPECIFIED, settings.port()).into(),
         congestion: crate::transport::Congestion::default(),
+        guess_ports: settings.guess_ports(),
     };
     let gate: Arc<Pins> = Arc::clone(&pins);
     let peers = Peers::start(config, gate, peer_events).map_err(DaemonError::Socket)?;

@@ -76,6 +76,13 @@ const KEYS: &[Key] = &[
         default: "0",
         expected: "a port number",
     },
+    Key {
+        name: "guess-ports",
+        help: "whether ports of a NAT may be guessed, with up to 4,096 packets, where only the \
+               relay helps otherwise",
+        default: "true",
+        expected: "true or false",
+    },
 ];
 
 /// The settings as last read from their file.
@@ -142,6 +149,10 @@ impl Settings {
         self.text("port").parse().unwrap_or(0)
     }
 
+    pub(crate) fn guess_ports(&self) -> bool {
+        self.text("guess-ports").parse().unwrap_or(true)
+    }
+
     fn text(&self, name: &str) -> String {
         key(name).map(|key| self.raw(key)).unwrap_or_default()
     }
@@ -203,6 +214,7 @@ fn check(key: &Key, value: &str) -> Result<(), SettingsError> {
             "accept-strangers" => parse_accept(value).is_some(),
             "max-size" => value.parse::<u64>().is_ok(),
             "port" => value.parse::<u16>().is_ok(),
+            "guess-ports" => value.parse::<bool>().is_ok(),
             _ => false,
         };
     let bad = || SettingsError::BadValue {

@@ -3,6 +3,7 @@
 
 pub mod bind;
 pub mod relayed;
+pub mod scattered;
 pub mod tls;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -65,12 +66,14 @@ pub enum Path {
     Direct,
     /// A relay session's socket.
     Relayed,
+    /// A scattered socket.
+    Scattered,
 }
 
 /// The settings of every connection to a peer.
 pub fn transport_config(path: Path, congestion: Congestion) -> Arc<TransportConfig> {
     let window = match path {
-        Path::Direct => DIRECT_WINDOW,
+        Path::Direct | Path::Scattered => DIRECT_WINDOW,
         Path::Relayed => RELAYED_WINDOW,
     };
     let mut acks = AckFrequencyConfig::default();

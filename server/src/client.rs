@@ -137,6 +137,13 @@ pub enum Event {
         /// Why.
         reason: RefuseReason,
     },
+    /// The other side of a call lets this one know where the server observes it.
+    Revealed {
+        /// The call's session.
+        session: SessionId,
+        /// The other side's address.
+        observed: SocketAddr,
+    },
     /// A mutual contact came or went.
     Presence {
         /// Who.
@@ -160,6 +167,7 @@ pub struct Client {
 enum Command {
     Request { request: Request, reply: oneshot::Sender<Result<ServerFrame, Error>> },
     Refuse { session: SessionId, reason: RefuseReason, reply: oneshot::Sender<Result<(), Error>> },
+    Reveal(SessionId),
     Contacts(Vec<IdentityKey>),
     CheckAlive,
     NetworkChanged,
@@ -223,6 +231,12 @@ impl Client {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Refuse { session, reason, reply }).await?;
         answer.await.map_err(|_| Error::ShutDown)?
+    }
+
+    /// Lets the other side of a call know where the server observes this one. Lost if the client is
+    /// busy or not registered: say it again if nothing comes of it.
+    pub fn reveal(&self, session: SessionId) {
+        let _ = self.commands.try_send(Command::Reveal(session));
     }
 
     /// Shows presence to these people, as far as they name this one too, and asks for theirs. At

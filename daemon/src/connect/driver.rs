@@ -3,6 +3,8 @@
 //! socket and a clock.
 
 mod actor;
+mod guessing;
+mod keys;
 mod search;
 
 use std::{
@@ -14,12 +16,14 @@ use std::{
 
 use filefleet_server::{
     client::Client,
+    protos::certificate::DeviceKey,
     udp::{DemuxSocket, OtherDatagram},
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use self::actor::Driver;
+pub use self::{guessing::Scattered, keys::Keys};
 use super::{
     candidate::{Interface, Network},
     offer::{Offer, Tag},
@@ -50,6 +54,10 @@ pub enum Event {
     Offer(Offer),
     /// A path to the peer.
     Reachable(Reachable),
+    /// The peer is to learn from the server where we are observed.
+    Reveal,
+    /// A path to the peer that belongs to a socket of its own.
+    Scattered(Scattered),
 }
 
 /// Handle of the driver; it ends with the last one.
@@ -74,8 +82,10 @@ pub struct Attempt {
 
 #[derive(Debug)]
 enum Command {
-    Open(Tag, mpsc::Sender<Event>),
+    Open(Tag, DeviceKey, mpsc::Sender<Event>),
     Theirs(Tag, Offer),
+    Revealed(Tag, SocketAddr),
+    Guess(Tag),
     Restart(Tag),
 }
 
@@ -103,12 +113,12 @@ impl Connector {
         Self { commands, heard, network, _driver: Arc::new(driver) }
     }
 
-    /// Begins to look for paths to a peer.
-    pub fn open(&self) -> Attempt {
+    /// Begins to look for paths to a peer's device.
+    pub fn open(&self, device: DeviceKey) -> Attempt {
         let (events_in, events) = mpsc::channel(EVENTS);
         let tag = random_tag();
         // Should it be full, the attempt finds nothing.
-        let _ = self.commands.try_send(Command::Open(tag, events_in));
+        let _ = self.commands.try_send(Command::Open(tag, device, events_in));
         Attempt { tag, commands: self.commands.clone(), events }
     }
 
@@ -127,6 +137,17 @@ impl Attempt {
     /// What the peer offers.
     pub fn theirs(&self, offer: Offer) {
         let _ = self.commands.try_send(Command::Theirs(self.tag, offer));
+    }
+
+    /// Where the server observes the peer.
+    pub fn revealed(&self, observed: SocketAddr) {
+        let _ = self.commands.try_send(Command::Revealed(self.tag, observed));
+    }
+
+    /// Ports may be guessed now, if nothing else helps. To be said from time to time: whether it
+    /// is time for it, and not too often, is looked at each time.
+    pub fn guess(&self) {
+        let _ = self.commands.try_send(Command::Guess(self.tag));
     }
 
     /// Looks at everything again; the peer is told to do the same by a new offer.
@@ -172,6 +193,10 @@ fn random_tag() -> Tag {
             return tag;
         }
     }
+}
+
+fn random_u64() -> u64 {
+    getrandom::u64().expect("the platform has randomness")
 }
 
 fn fill_random(bytes: &mut [u8]) {

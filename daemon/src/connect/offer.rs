@@ -9,12 +9,19 @@ use std::{
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use filefleet_server::protos::hex;
 
-use super::candidate::{Candidate, CandidateKind, MAX_CANDIDATES};
+use super::{
+    birthday::Mapping,
+    candidate::{Candidate, CandidateKind, MAX_CANDIDATES},
+};
 
 /// First byte of the encoding.
 const OFFER: u8 = 1;
 const HOST: u8 = 1;
 const SERVER_REFLEXIVE: u8 = 2;
+
+const MAPPING_UNKNOWN: u8 = 0;
+const MAPPING_INDEPENDENT: u8 = 1;
+const MAPPING_DEPENDENT: u8 = 2;
 
 /// Names one side's checks in USERNAME and transaction ids, so that one socket serves all peers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,14 +42,17 @@ pub struct Offer {
     pub generation: u32,
     /// Where, best first.
     pub candidates: Vec<Candidate>,
+    /// What is known of this side's NAT.
+    pub mapping: Option<Mapping>,
 }
 
 impl Offer {
     /// `1 ‖ tag u32 ‖ secret 16 ‖ generation u32 ‖ count u8 ‖ count × (kind u8 ‖ address 16 ‖
-    /// port u16)`; IPv4 is mapped into IPv6. More may follow in later versions.
+    /// port u16) ‖ mapping u8`; IPv4 is mapped into IPv6. The mapping may be missing, and more may
+    /// follow in later versions.
     pub fn encode(&self) -> Bytes {
         let candidates = &self.candidates[..self.candidates.len().min(MAX_CANDIDATES)];
-        let mut bytes = BytesMut::with_capacity(26 + candidates.len() * 19);
+        let mut bytes = BytesMut::with_capacity(27 + candidates.len() * 19);
         bytes.put_u8(OFFER);
         bytes.put_u32(self.tag.0);
         bytes.put_slice(&self.secret.0);
@@ -60,6 +70,11 @@ impl Offer {
             bytes.put_slice(&ip.octets());
             bytes.put_u16(candidate.address.port());
         }
+        bytes.put_u8(match self.mapping {
+            None => MAPPING_UNKNOWN,
+            Some(Mapping::Independent) => MAPPING_INDEPENDENT,
+            Some(Mapping::Dependent) => MAPPING_DEPENDENT,
+        });
         bytes.freeze()
     }
 
@@ -73,8 +88,8 @@ impl Offer {
         let mut secret = [0; 16];
         bytes.try_copy_to_slice(&mut secret).ok()?;
         let generation = bytes.try_get_u32().ok()?;
-        let count = usize::from(bytes.try_get_u8().ok()?).min(MAX_CANDIDATES);
-        let mut candidates = Vec::with_capacity(count);
+        let count = usize::from(bytes.try_get_u8().ok()?);
+        let mut candidates = Vec::with_capacity(count.min(MAX_CANDIDATES));
         for _ in 0..count {
             let kind = bytes.try_get_u8().ok()?;
             let ip = Ipv6Addr::from(bytes.try_get_u128().ok()?).to_canonical();
@@ -84,9 +99,16 @@ impl Offer {
                 SERVER_REFLEXIVE => CandidateKind::ServerReflexive,
                 _ => continue,
             };
-            candidates.push(Candidate { kind, address });
+            if candidates.len() < MAX_CANDIDATES {
+                candidates.push(Candidate { kind, address });
+            }
         }
-        Some(Self { tag, secret: Secret(secret), generation, candidates })
+        let mapping = match bytes.try_get_u8() {
+            Ok(MAPPING_INDEPENDENT) => Some(Mapping::Independent),
+            Ok(MAPPING_DEPENDENT) => Some(Mapping::Dependent),
+            Ok(_) | Err(_) => None,
+        };
+        Some(Self { tag, secret: Secret(secret), generation, candidates, mapping })
     }
 }
 
@@ -112,7 +134,8 @@ mod tests {
     use super::*;
 
     fn offer(candidates: Vec<Candidate>) -> Offer {
-        Offer { tag: Tag(0x0102_0304), secret: Secret([5; 16]), generation: 6, candidates }
+        let mapping = Some(Mapping::Dependent);
+        Offer { tag: Tag(0x0102_0304), secret: Secret([5; 16]), generation: 6, candidates, mapping }
     }
 
     fn candidate(kind: CandidateKind, address: &str) -> Candidate {
@@ -128,11 +151,20 @@ mod tests {
         let bytes = offer.encode();
         let expected = format!(
             "01 01020304 {} 00000006 02 01 00000000000000000000ffff0a000001 0102 \
-             02 20010db8000000000000000000000001 0001",
+             02 20010db8000000000000000000000001 0001 02",
             "05".repeat(16)
         );
         assert_eq!(hex::encode(&bytes), expected.replace(' ', ""));
         assert_eq!(Offer::decode(bytes), Some(offer));
+    }
+
+    #[test]
+    fn an_offer_without_what_came_later_is_understood() {
+        let host = candidate(CandidateKind::Host, "10.0.0.1:1");
+        let mut bytes = offer(vec![host]).encode();
+        bytes.truncate(bytes.len() - 1);
+        let decoded = Offer::decode(bytes).unwrap();
+        assert_eq!((decoded.candidates, decoded.mapping), (vec![host], None));
     }
 
     #[test]

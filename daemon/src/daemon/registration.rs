@@ -136,6 +136,13 @@ impl Daemon {
                     None
                 });
             }
+            rendezvous::Event::Revealed { session, observed } => {
+                let peers = self.peers.clone();
+                self.spawn(async move {
+                    peers.revealed(session, observed).await;
+                    None
+                });
+            }
             rendezvous::Event::Presence { identity, online } => {
                 self.online.insert(identity, online);
                 let contact = self.contacts.values().find(|contact| contact.identity == identity);

@@ -5,6 +5,7 @@ use ed25519_dalek::SigningKey;
 use filefleet_server::protos::certificate::DeviceCertificate;
 
 use super::engine::fuzz;
+use crate::connect::birthday::Mapping;
 use crate::connect::candidate::{Candidate, CandidateKind, MAX_CANDIDATES};
 use crate::connect::offer::{Offer, Secret, Tag};
 use crate::peer::frame::{self, Frame, HEADER_LEN, Hello, Kind};
@@ -122,8 +123,14 @@ fn beginnings_of_streams() {
 fn offers_of_candidates() {
     let host =
         |address: &str| Candidate { kind: CandidateKind::Host, address: address.parse().unwrap() };
-    let offer =
-        |candidates| Offer { tag: Tag(1), secret: Secret([2; 16]), generation: 3, candidates };
+    let mapping = Some(Mapping::Dependent);
+    let offer = |candidates| Offer {
+        tag: Tag(1),
+        secret: Secret([2; 16]),
+        generation: 3,
+        candidates,
+        mapping,
+    };
     let many = vec![host("[2001:db8::1]:7"); MAX_CANDIDATES];
     let seeds = [offer(vec![]), offer(vec![host("10.0.0.1:9")]), offer(many)];
     fuzz(

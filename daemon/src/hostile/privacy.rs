@@ -34,8 +34,13 @@ async fn a_stranger_learns_no_address_and_draws_no_probe_before_somebody_accepts
     victim.set_nonblocking(true).unwrap();
     let victim = tokio::net::UdpSocket::from_std(victim).unwrap();
     let candidate = Candidate { kind: CandidateKind::Host, address: victim.local_addr().unwrap() };
-    let offer =
-        Offer { tag: Tag(1), secret: Secret([1; 16]), generation: 0, candidates: vec![candidate] };
+    let offer = Offer {
+        tag: Tag(1),
+        secret: Secret([1; 16]),
+        generation: 0,
+        candidates: vec![candidate],
+        mapping: None,
+    };
     let id = TransferId::random();
     link.say(Kind::SIGNAL, offer.encode()).await;
     link.say_of(id, request(1)).await;

@@ -27,10 +27,11 @@ use super::{
     frame::{Frame, FrameError, HEADER_LEN, Hello, decode_header},
 };
 use crate::{
-    connect::driver::Connector,
+    connect::driver::{Connector, Scattered},
     transport::{
         Congestion, Path, endpoint_config,
         relayed::{Gone, RelayedPath, Ticket},
+        scattered::ScatteredPath,
         tls::{Expected, KeySet, SERVER_NAME, Tls, TlsError, peer_device_key},
         transport_config,
     },
@@ -55,6 +56,8 @@ pub(super) struct Local {
     pub(super) main: Endpoint,
     /// Looks for direct paths over the main socket.
     pub(super) connector: Connector,
+    /// Whether ports of NATs may be guessed.
+    pub(super) guess_ports: bool,
 }
 
 /// A link whose two ends have greeted each other.
@@ -67,10 +70,17 @@ pub(super) struct Opened {
     pub(super) incarnation: u64,
     /// Whether this side is the QUIC client, which on the relay is who called.
     pub(super) ours: bool,
-    /// Keeps the relay session bound.
-    path: Option<RelayedPath>,
+    /// Keeps the path of a link that does not run over the main socket.
+    path: Option<OwnPath>,
     send: SendStream,
     recv: RecvStream,
+}
+
+/// A path with a socket and an endpoint of its own.
+#[derive(Debug)]
+enum OwnPath {
+    Relayed(RelayedPath),
+    Scattered(ScatteredPath),
 }
 
 /// Why a link was not made.
@@ -173,7 +183,35 @@ impl Local {
             opened = within_setup(setup) => opened?,
             () = path.gone() => return Err(Gone.into()),
         };
-        Ok(Opened { path: Some(path), ..opened })
+        Ok(Opened { path: Some(OwnPath::Relayed(path)), ..opened })
+    }
+
+    /// Makes the link over a socket of its own that the peer has found; one side is to dial.
+    pub(super) async fn scattered(
+        &self,
+        peer: &Peer,
+        incarnation: u64,
+        scattered: Scattered,
+        dial: bool,
+    ) -> Result<Opened, LinkError> {
+        let device = peer.device();
+        let server = match dial {
+            true => None,
+            false => Some(self.server(Expected::Exactly(device), Path::Scattered)?),
+        };
+        let path = ScatteredPath::open(scattered, endpoint_config(&self.device_key), server)?;
+        let setup = async {
+            let connection = if dial {
+                path.passed().await;
+                let config = self.client(device, Path::Scattered)?;
+                path.endpoint().connect_with(config, path.remote(), SERVER_NAME)?.await?
+            } else {
+                path.endpoint().accept().await.ok_or(LinkError::TimedOut)?.await?
+            };
+            self.greet(peer, incarnation, connection, LinkKind::Direct, dial).await
+        };
+        let opened = within_setup(setup).await?;
+        Ok(Opened { path: Some(OwnPath::Scattered(path)), ..opened })
     }
 
     /// Connects to an address that has answered connectivity checks.
@@ -236,7 +274,7 @@ pub(super) fn server_config(
 ) -> Result<ServerConfig, TlsError> {
     let mut config = ServerConfig::with_crypto(Arc::new(tls.server(expected)?));
     config.transport_config(transport_config(path, congestion));
-    // Behind the relay there is one address, whatever the peer's may be.
+    // Elsewhere there is one address, whatever the peer's may be.
     config.migration(path == Path::Direct);
     Ok(config)
 }

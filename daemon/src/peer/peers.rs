@@ -50,6 +50,8 @@ pub struct PeersConfig {
     pub listen: SocketAddr,
     /// The congestion control of every link.
     pub congestion: Congestion,
+    /// Whether ports of NATs may be guessed, which takes thousands of packets.
+    pub guess_ports: bool,
 }
 
 /// The handle of the actor; it ends with the last handle, or gracefully by `shutdown`.
@@ -70,6 +72,7 @@ enum Request {
     Session { name: Name, expected: Option<IdentityKey>, waiter: Waiter },
     Incoming(Box<Call>),
     Refused(SessionId, RefuseReason),
+    Revealed(SessionId, SocketAddr),
 }
 
 impl Peers {
@@ -81,7 +84,7 @@ impl Peers {
         gate: Arc<dyn Gate>,
         events: mpsc::Sender<PeerEvent>,
     ) -> io::Result<Self> {
-        let PeersConfig { device_key, certificate, listen, congestion } = config;
+        let PeersConfig { device_key, certificate, listen, congestion, guess_ports } = config;
         let socket = bind_udp(listen)?;
         let port = socket.local_addr()?.port();
         let (socket, stun) = DemuxSocket::new(socket, STUN_MESSAGES)?;
@@ -106,6 +109,7 @@ impl Peers {
             congestion,
             main: main.clone(),
             connector,
+            guess_ports,
         });
         let (requests, requests_end) = mpsc::channel(REQUESTS);
         let stop = CancellationToken::new();
@@ -132,6 +136,11 @@ impl Peers {
     /// A call of ours was refused, says the server.
     pub async fn refused(&self, session: SessionId, reason: RefuseReason) {
         self.request(Request::Refused(session, reason)).await;
+    }
+
+    /// The other side of a call is observed at this address, says the server.
+    pub async fn revealed(&self, session: SessionId, observed: SocketAddr) {
+        self.request(Request::Revealed(session, observed)).await;
     }
 
     /// A session with this person: the present one, or a new one by a call. `expected` is the

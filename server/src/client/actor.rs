@@ -264,7 +264,7 @@ impl Inbox {
             }
             Some(Command::CheckAlive) if self.heed_beacon() => Idle::TryNow,
             Some(Command::NetworkChanged) => Idle::TryNow,
-            Some(Command::CheckAlive) => Idle::Wait,
+            Some(Command::CheckAlive | Command::Reveal(_)) => Idle::Wait,
             Some(Command::Shutdown { done }) => Idle::Stop(Stop(Some(done))),
             None => Idle::Stop(Stop(None)),
         }

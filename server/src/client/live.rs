@@ -61,6 +61,9 @@ impl Live {
                 let _ = reply.send(result.clone());
                 result
             }
+            Some(Command::Reveal(session)) => {
+                self.registration.send(&ClientFrame::Reveal { session: Session(session) }).await
+            }
             Some(Command::Contacts(contacts)) => {
                 inbox.contacts = contacts;
                 self.send_contacts(&inbox.contacts).await
@@ -123,6 +126,9 @@ impl Live {
             }
             ServerFrame::Refused { session: Session(session), reason } => {
                 self.event = Some(Event::Refused { session, reason });
+            }
+            ServerFrame::Revealed { session: Session(session), observed } => {
+                self.event = Some(Event::Revealed { session, observed });
             }
             ServerFrame::Presence { identity, online } => {
                 self.event = Some(Event::Presence { identity, online });

@@ -6,8 +6,8 @@
 //!                                       ←  registered{relay_port, observed}  or  error
 //!   look_up, call: with an id           →
 //!                                       ←  found, called, error: with the same id
-//!   refuse, contacts, ping              →
-//!                                       ←  incoming, refused, presence, pong
+//!   refuse, reveal, contacts, ping      →
+//!                                       ←  incoming, refused, revealed, presence, pong
 //! ```
 //!
 //! Each frame is a length (u32, network order, at most [`MAX_FRAME`]) and JSON with a `type`.
@@ -130,6 +130,12 @@ pub enum ClientFrame {
         /// Why.
         reason: RefuseReason,
     },
+    /// The other side of a call may know where this client is observed. (Both sides may say so: an
+    /// address of which only its owner speaks is not one to send many packets to.)
+    Reveal {
+        /// Which call.
+        session: Session,
+    },
     /// To whom presence is shown, if they want it too.
     Contacts {
         /// Whether these replace the ones named before, or come on top.
@@ -182,6 +188,13 @@ pub enum ServerFrame {
         session: Session,
         /// Why.
         reason: RefuseReason,
+    },
+    /// The other side of a call is observed at this address, and lets this client know.
+    Revealed {
+        /// Which call.
+        session: Session,
+        /// Where the server sees it.
+        observed: SocketAddr,
     },
     /// A mutual contact came or went.
     Presence {

@@ -1,10 +1,11 @@
-//! Who is registered now: names, presence, and the calls that may still be refused.
+//! Who is registered now: names, presence, and the calls of the last minutes.
 //!
 //! All of it is in memory and changed under one lock without waiting. What others are to be told
 //! goes into their outboxes; a client that does not empty its own is shut out.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    net::SocketAddr,
     sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
@@ -20,8 +21,8 @@ use crate::protos::{
 
 /// Frames waiting to be written to a client: the presence of every contact, and some more.
 const OUTBOX_CAPACITY: usize = MAX_CONTACTS + 64;
-/// How long a call can be refused.
-const REFUSAL_WINDOW: Duration = Duration::from_secs(60);
+/// How long a call is remembered: can be refused, and its sides can reveal themselves.
+const CALL_MEMORY: Duration = Duration::from_secs(600);
 
 /// The registrations of the moment.
 #[derive(Debug, Default)]
@@ -67,7 +68,7 @@ pub(super) struct Seat {
     pub(super) ejected: oneshot::Receiver<CloseCode>,
 }
 
-/// Calls that may still be refused, and in which order they were made.
+/// Calls that are remembered, and in which order they were made.
 #[derive(Debug, Default)]
 struct Calls {
     parties: HashMap<SessionId, Parties>,
@@ -171,6 +172,17 @@ impl Registry {
         true
     }
 
+    /// Tells the other party of a call where this one is observed, which wants that. Both may have
+    /// registered anew since the call.
+    pub(super) fn reveal(&self, party: &Ticket, session: Session, observed: SocketAddr) {
+        let mut inner = self.lock();
+        let Some(other) = inner.calls.other(&session.0, &party.name).cloned() else { return };
+        if inner.member(party).is_some() {
+            inner.push(&other, ServerFrame::Revealed { session, observed });
+            inner.expel_slow();
+        }
+    }
+
     /// Names the contacts of a client, or more of them, and tells who is there of those who name
     /// it, too.
     pub(super) fn set_contacts(
@@ -268,7 +280,7 @@ impl Inner {
 impl Calls {
     fn insert(&mut self, session: SessionId, parties: Parties, now: Instant) {
         while let Some((made, oldest)) = self.order.front().copied() {
-            if now.saturating_duration_since(made) < REFUSAL_WINDOW {
+            if now.saturating_duration_since(made) < CALL_MEMORY {
                 break;
             }
             self.parties.remove(&oldest);
@@ -278,7 +290,17 @@ impl Calls {
         self.order.push_back((now, session));
     }
 
-    /// The other party, if this is one.
+    /// The name of the other party, if this is one's.
+    fn other(&self, session: &SessionId, party: &Name) -> Option<&Name> {
+        let Parties { caller, callee } = self.parties.get(session)?;
+        match (*party == caller.name, *party == callee.name) {
+            (true, false) => Some(&callee.name),
+            (false, true) => Some(&caller.name),
+            _ => None,
+        }
+    }
+
+    /// The other party, if this is one; the call is forgotten.
     fn take(&mut self, session: &SessionId, party: &Ticket) -> Option<Ticket> {
         let Parties { caller, callee } = self.parties.get(session)?;
         if party != caller && party != callee {

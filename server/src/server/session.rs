@@ -261,6 +261,11 @@ impl Session {
                 }
                 Ok(())
             }
+            ClientFrame::Reveal { session } => {
+                let observed = canonical(self.wire.connection.remote_address());
+                self.services.registry.reveal(&self.seat.ticket, session, observed);
+                Ok(())
+            }
             ClientFrame::Contacts { replace, identities } => {
                 self.services.registry.set_contacts(&self.seat.ticket, replace, identities);
                 Ok(())

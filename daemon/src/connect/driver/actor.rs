@@ -9,6 +9,7 @@ use std::{
 
 use filefleet_server::{
     client::{Client, State},
+    protos::certificate::DeviceKey,
     protos::stun::{self, StunMessage, TransactionId, decode},
     udp::{Datagram, DemuxSocket, OtherDatagram},
 };
@@ -19,12 +20,15 @@ use tokio::{
 
 use super::{
     super::{
+        birthday::Mapping,
         candidate::Network,
         checks::{Checks, Success},
         offer::Tag,
     },
-    Command, Event, Heard, Reachable, SERVERS, lock, read_network,
-    search::{Search, read_username, tag_of, transaction},
+    Command, Event, Heard, Reachable, SERVERS,
+    keys::{read_username, tag_of, transaction},
+    lock, read_network,
+    search::Search,
 };
 
 /// How often the interfaces are looked at while anybody looks for paths.
@@ -32,6 +36,8 @@ const NETWORK_TICK: Duration = Duration::from_secs(5);
 /// Server-reflexive addresses are asked for again when they are older; RFC 4787 lets a NAT forget
 /// a mapping after two minutes.
 const REFLEXIVE_AGE: Duration = Duration::from_secs(60);
+/// Ports are guessed for one peer at most this often.
+const GUESS_PAUSE: Duration = Duration::from_secs(600);
 /// Addresses that are remembered of one peer.
 const MAX_HEARD: usize = 256;
 
@@ -56,6 +62,8 @@ struct Actor {
     asked_servers: Option<Instant>,
     /// Our address as each of the server's ports saw it.
     reflexive: HashMap<SocketAddr, SocketAddr>,
+    /// When ports were last guessed for a peer.
+    guessed: HashMap<DeviceKey, Instant>,
 }
 
 impl Driver {
@@ -68,6 +76,7 @@ impl Driver {
             servers: Checks::default(),
             asked_servers: None,
             reflexive: HashMap::new(),
+            guessed: HashMap::new(),
         };
         actor.run().await;
     }
@@ -105,9 +114,9 @@ impl Actor {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Open(tag, events) => {
+            Command::Open(tag, device, events) => {
                 self.look_at_network();
-                self.searches.insert(tag, Search::new(tag, events));
+                self.searches.insert(tag, Search::new(tag, device, events));
                 if self.asked_servers.is_none_or(|asked| asked.elapsed() > REFLEXIVE_AGE) {
                     self.ask_servers();
                 }
@@ -118,6 +127,12 @@ impl Actor {
                     search.take_offer(Instant::now(), offer, &self.driver.network.borrow());
                 }
             }
+            Command::Revealed(tag, observed) => {
+                if let Some(search) = self.searches.get_mut(&tag) {
+                    search.take_revealed(observed);
+                }
+            }
+            Command::Guess(tag) => self.guess(tag),
             Command::Restart(tag) => {
                 self.look_at_network();
                 self.ask_servers();
@@ -129,13 +144,33 @@ impl Actor {
         }
     }
 
+    /// Guesses ports for one peer at a time, and not for the same one again and again: it costs
+    /// thousands of packets.
+    fn guess(&mut self, tag: Tag) {
+        let now = Instant::now();
+        self.guessed.retain(|_, last| now.saturating_duration_since(*last) < GUESS_PAUSE);
+        if self.searches.values().any(Search::is_guessing) {
+            return;
+        }
+        let Some(search) = self.searches.get_mut(&tag) else { return };
+        if self.guessed.contains_key(&search.device()) {
+            return;
+        }
+        if let Some(guessing) = search.to_guess(now, &self.driver.socket) {
+            self.guessed.insert(search.device(), now);
+            search.guess(guessing);
+        }
+    }
+
     /// Tells every peer where we are.
     fn offer(&mut self) {
         let reflexive: BTreeSet<_> = self.reflexive.values().copied().collect();
         let reflexive: Vec<_> = reflexive.into_iter().collect();
         let candidates = self.driver.network.borrow().candidates(self.driver.port, &reflexive);
+        let seen: Vec<_> = self.reflexive.iter().map(|(server, seen)| (*server, *seen)).collect();
+        let mapping = Mapping::seen(&seen);
         for search in self.searches.values_mut() {
-            search.offer(&candidates);
+            search.offer(&candidates, mapping);
         }
     }
 
@@ -242,7 +277,7 @@ impl Actor {
             return;
         }
         let Some(search) = self.searches.get_mut(&tag) else { return };
-        if let Some(Success { remote, rtt }) = search.on_response(now, datagram, id) {
+        if let Some(Success { remote, rtt }) = search.on_response(now, datagram) {
             let on_link = self.driver.network.borrow().is_on_link(remote.ip());
             tracing::debug!(%remote, on_link, ?rtt, "a path works");
             search.tell(Event::Reachable(Reachable { remote, on_link, rtt }));

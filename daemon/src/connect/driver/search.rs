@@ -1,55 +1,85 @@
-//! The search for paths to one peer, and how its STUN messages are told from those of others.
+//! The search for paths to one peer.
 
-use std::{net::SocketAddr, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use filefleet_server::{
-    protos::stun::{StunKey, StunMessage, TransactionId, decode, keyed_request, keyed_response},
-    udp::OtherDatagram,
+    protos::{certificate::DeviceKey, stun::TransactionId},
+    udp::{DemuxSocket, OtherDatagram},
 };
 use tokio::sync::mpsc;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     super::{
+        birthday::{Mapping, Part},
         candidate::{Candidate, Network},
         checks::{Checks, Success},
         offer::{Offer, Secret, Tag},
     },
     Event, fill_random,
+    guessing::Guessing,
+    keys::{Credentials, Keys, transaction},
 };
+
+/// Ports are not guessed before the ordinary checks have had this long.
+const CHECKS_FIRST: Duration = Duration::from_secs(1);
 
 /// The search for paths to one peer, as the driver keeps it.
 pub(super) struct Search {
-    tag: Tag,
+    device: DeviceKey,
+    ours: Credentials,
     checks: Checks,
     secret: Secret,
-    key: StunKey,
     generation: u32,
     theirs: Option<Theirs>,
-    offered: Option<Vec<Candidate>>,
+    /// What the peer was told last.
+    offered: Option<(Vec<Candidate>, Option<Mapping>)>,
     events: mpsc::Sender<Event>,
+    /// Since when both sides' checks are under way.
+    checking_since: Option<Instant>,
+    succeeded: bool,
+    /// Where the server observes the peer.
+    revealed: Option<SocketAddr>,
+    /// Whether the session was asked to reveal this side to the peer.
+    reveals: bool,
+    guessing: Option<AbortOnDropHandle<()>>,
 }
 
 struct Theirs {
-    tag: Tag,
+    credentials: Credentials,
     secret: Secret,
-    key: StunKey,
     generation: u32,
+    mapping: Option<Mapping>,
 }
 
 impl Search {
-    pub(super) fn new(tag: Tag, events: mpsc::Sender<Event>) -> Self {
+    pub(super) fn new(tag: Tag, device: DeviceKey, events: mpsc::Sender<Event>) -> Self {
         let mut secret = Secret([0; 16]);
         fill_random(&mut secret.0);
         Self {
-            tag,
+            device,
+            ours: Credentials::new(tag, &secret),
             checks: Checks::default(),
-            key: StunKey::new(&secret.password()),
             secret,
             generation: 0,
             theirs: None,
             offered: None,
             events,
+            checking_since: None,
+            succeeded: false,
+            revealed: None,
+            reveals: false,
+            guessing: None,
         }
+    }
+
+    /// Whom is looked for.
+    pub(super) fn device(&self) -> DeviceKey {
+        self.device
     }
 
     /// Whether nobody waits for findings any more.
@@ -58,19 +88,23 @@ impl Search {
     }
 
     /// Tells the peer where we are, unless that is what it was told last.
-    pub(super) fn offer(&mut self, candidates: &[Candidate]) {
-        if self.offered.as_deref() == Some(candidates) {
+    pub(super) fn offer(&mut self, candidates: &[Candidate], mapping: Option<Mapping>) {
+        let told = self.offered.as_ref();
+        if told.is_some_and(|(told, known)| told == candidates && *known == mapping) {
             return;
         }
+        let candidates = candidates.to_vec();
         let offer = Offer {
-            tag: self.tag,
+            tag: self.ours.tag,
             secret: self.secret.clone(),
             generation: self.generation,
-            candidates: candidates.to_vec(),
+            candidates: candidates.clone(),
+            mapping,
         };
         if self.tell(Event::Offer(offer)) {
-            self.offered = Some(candidates.to_vec());
+            self.offered = Some((candidates, mapping));
         }
+        self.reveal();
     }
 
     pub(super) fn tell(&self, event: Event) -> bool {
@@ -81,28 +115,79 @@ impl Search {
     pub(super) fn restart(&mut self, now: Instant) {
         self.generation = self.generation.wrapping_add(1);
         self.offered = None;
+        self.reveals = false;
+        self.check_again(now);
+    }
+
+    fn check_again(&mut self, now: Instant) {
+        self.succeeded = false;
         self.checks.restart(now);
     }
 
     /// The peer says where it is.
     pub(super) fn take_offer(&mut self, now: Instant, offer: Offer, network: &Network) {
-        let Offer { tag, secret, generation, candidates } = offer;
+        let Offer { tag, secret, generation, candidates, mapping } = offer;
         match &mut self.theirs {
-            Some(theirs) if theirs.tag == tag && theirs.secret == secret => {
-                if theirs.generation != generation {
-                    theirs.generation = generation;
-                    self.checks.restart(now);
+            Some(theirs) if theirs.credentials.tag == tag && theirs.secret == secret => {
+                theirs.mapping = mapping;
+                if std::mem::replace(&mut theirs.generation, generation) != generation {
+                    self.check_again(now);
                 }
             }
             theirs => {
                 if theirs.is_some() {
                     self.checks = Checks::default();
+                    self.succeeded = false;
                 }
-                let key = StunKey::new(&secret.password());
-                *theirs = Some(Theirs { tag, secret, key, generation });
+                let credentials = Credentials::new(tag, &secret);
+                *theirs = Some(Theirs { credentials, secret, generation, mapping });
+                self.checking_since = Some(now);
             }
         }
         self.checks.add(now, network.rank(&candidates));
+        self.reveal();
+    }
+
+    /// Where the server observes the peer.
+    pub(super) fn take_revealed(&mut self, observed: SocketAddr) {
+        self.revealed = Some(observed);
+    }
+
+    /// What this side does when ports are guessed; `None` while there is no need or no hope.
+    fn part(&self) -> Option<Part> {
+        let (_, ours) = self.offered.as_ref()?;
+        Part::of(*ours, self.theirs.as_ref()?.mapping)
+    }
+
+    /// Lets the peer know from the server where we are, if ports may have to be guessed.
+    fn reveal(&mut self) {
+        if self.part().is_some() && !self.reveals {
+            self.reveals = self.tell(Event::Reveal);
+        }
+    }
+
+    /// Whether ports are being guessed.
+    pub(super) fn is_guessing(&self) -> bool {
+        self.guessing.as_ref().is_some_and(|guessing| !guessing.is_finished())
+    }
+
+    /// What guessing takes, if it is time for it: the mappings leave nothing else, the server has
+    /// said where the peer is, and the ordinary checks have come to nothing.
+    pub(super) fn to_guess(&self, now: Instant, main: &Arc<DemuxSocket>) -> Option<Guessing> {
+        let since = self.checking_since.filter(|_| !self.succeeded)?;
+        if now.saturating_duration_since(since) < CHECKS_FIRST {
+            return None;
+        }
+        let remote = self.revealed.filter(SocketAddr::is_ipv4)?;
+        let theirs = self.theirs.as_ref()?.credentials.clone();
+        let keys = Keys { ours: self.ours.clone(), theirs };
+        let (main, events) = (Arc::clone(main), self.events.clone());
+        Some(Guessing { part: self.part()?, remote, keys, main, events })
+    }
+
+    /// Guesses ports until there is a path.
+    pub(super) fn guess(&mut self, guessing: Guessing) {
+        self.guessing = Some(AbortOnDropHandle::new(tokio::spawn(guessing.run())));
     }
 
     /// Answers a check that names this search; `None` if it is not the peer's.
@@ -112,16 +197,12 @@ impl Search {
         request: &OtherDatagram,
         from: Tag,
     ) -> Option<Vec<u8>> {
-        let Ok(StunMessage::Request { id, authenticated: true, .. }) =
-            decode(&request.payload, Some(&self.key))
-        else {
-            return None;
-        };
+        let answer = self.ours.answer(request)?;
         // A check may overtake the offer: then its source is asked once the offer is here.
-        if self.theirs.as_ref().is_none_or(|theirs| theirs.tag == from) {
+        if self.theirs.as_ref().is_none_or(|theirs| theirs.credentials.tag == from) {
             self.checks.on_request(now, request.source);
         }
-        Some(keyed_response(id, request.source, &self.key))
+        Some(answer)
     }
 
     /// Whether an answer to a check is right, and news.
@@ -129,15 +210,12 @@ impl Search {
         &mut self,
         now: Instant,
         response: &OtherDatagram,
-        id: TransactionId,
     ) -> Option<Success> {
-        let key = &self.theirs.as_ref()?.key;
-        match decode(&response.payload, Some(key)) {
-            Ok(StunMessage::Response { authenticated: true, .. }) => {
-                self.checks.on_response(now, response.source, id)
-            }
-            _ => None,
-        }
+        let id = self.theirs.as_ref()?.credentials.answered(response)?;
+        let success = self.checks.on_response(now, response.source, id)?;
+        self.succeeded = true;
+        self.guessing = None;
+        Some(success)
     }
 
     /// When the next check is due.
@@ -148,37 +226,12 @@ impl Search {
     /// The check that is due, and whom to send it to.
     pub(super) fn due(&mut self, now: Instant) -> Option<(Vec<u8>, SocketAddr)> {
         self.timeout().filter(|at| *at <= now)?;
-        let theirs = self.theirs.as_ref()?;
-        let id = transaction(self.tag);
+        let theirs = self.theirs.as_ref()?.credentials.clone();
+        let id: TransactionId = transaction(self.ours.tag);
         let remote = self.checks.poll(now, id)?;
-        Some((keyed_request(id, &username(theirs.tag, self.tag), &theirs.key), remote))
+        let keys = Keys { ours: self.ours.clone(), theirs };
+        Some((keys.request_as(id), remote))
     }
-}
-
-/// RFC 8445 section 7.2.2: the peer's name, a colon, our own.
-fn username(theirs: Tag, ours: Tag) -> String {
-    format!("{:08x}:{:08x}", theirs.0, ours.0)
-}
-
-/// Our own name and the peer's, as the peer has put them.
-pub(super) fn read_username(username: &str) -> Option<(Tag, Tag)> {
-    let (ours, theirs) = username.split_once(':')?;
-    let read = |tag| u32::from_str_radix(tag, 16).ok().map(Tag);
-    Some((read(ours)?, read(theirs)?))
-}
-
-/// The first four bytes say whose checks it belongs to, the rest is random.
-pub(super) fn transaction(tag: Tag) -> TransactionId {
-    let mut id = [0; 12];
-    fill_random(&mut id[4..]);
-    id[..4].copy_from_slice(&tag.0.to_be_bytes());
-    id
-}
-
-/// Whose checks a transaction belongs to.
-pub(super) fn tag_of(id: &TransactionId) -> Tag {
-    let [a, b, c, d, ..] = *id;
-    Tag(u32::from_be_bytes([a, b, c, d]))
 }
 
 #[cfg(test)]
@@ -189,7 +242,7 @@ mod tests {
     use filefleet_server::udp::Datagram;
 
     use super::*;
-    use crate::connect::candidate::CandidateKind;
+    use crate::connect::{candidate::CandidateKind, driver::keys::tag_of};
 
     struct Side {
         search: Search,
@@ -201,12 +254,13 @@ mod tests {
         fn new(tag: u32, address: &str) -> Self {
             let (events_in, events) = mpsc::channel(4);
             let address = address.parse().unwrap();
-            Self { search: Search::new(Tag(tag), events_in), events, address }
+            let device = DeviceKey::from_bytes([7; 32]);
+            Self { search: Search::new(Tag(tag), device, events_in), events, address }
         }
 
         fn offer(&mut self) -> Offer {
             let host = Candidate { kind: CandidateKind::Host, address: self.address };
-            self.search.offer(&[host]);
+            self.search.offer(&[host], None);
             match self.events.try_recv() {
                 Ok(Event::Offer(offer)) => offer,
                 other => panic!("{other:?}"),
@@ -236,7 +290,7 @@ mod tests {
         assert_eq!(tag_of(&id_of(&request)), Tag(1));
         let answer = bob.search.answer(now, &request, Tag(1)).unwrap();
         let answer = bob.says(answer);
-        let success = alice.search.on_response(now, &answer, id_of(&answer)).unwrap();
+        let success = alice.search.on_response(now, &answer).unwrap();
         assert_eq!(success.remote, bob.address);
     }
 
@@ -257,17 +311,9 @@ mod tests {
     fn an_unchanged_offer_is_made_once_and_again_after_a_restart() {
         let mut alice = Side::new(1, "10.0.0.1:1");
         let first = alice.offer();
-        alice.search.offer(&first.candidates);
+        alice.search.offer(&first.candidates, None);
         assert!(alice.events.try_recv().is_err());
         alice.search.restart(Instant::now());
         assert_eq!(alice.offer().generation, first.generation + 1);
-    }
-
-    #[test]
-    fn usernames_are_read_back() {
-        assert_eq!(read_username(&username(Tag(7), Tag(9))), Some((Tag(7), Tag(9))));
-        for odd in ["", ":", "1", "1:", "x:1", "123456789:1"] {
-            assert_eq!(read_username(odd), None, "{odd}");
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use filefleet_server::udp::canonical;
-use quinn::{Connection, ConnectionError, RecvStream, SendStream};
+use quinn::{Connection, ConnectionError, Endpoint, RecvStream, SendStream};
 use tokio::{
     sync::{mpsc, watch},
     time::timeout,
@@ -15,9 +15,9 @@ use super::{
         close::CloseCode,
         frame::{Frame, Message},
     },
-    FAREWELL, LinkError, Opened, read_frame, write_frame,
+    FAREWELL, LinkError, Opened, OwnPath, read_frame, write_frame,
 };
-use crate::transport::relayed::{Gone, RelayedPath};
+use crate::transport::relayed::Gone;
 
 /// How a link ended.
 #[derive(Debug)]
@@ -74,10 +74,19 @@ impl Opened {
     }
 }
 
-async fn gone(path: Option<&RelayedPath>) {
+async fn gone(path: Option<&OwnPath>) {
     match path {
-        Some(path) => path.gone().await,
-        None => std::future::pending().await,
+        Some(OwnPath::Relayed(path)) => path.gone().await,
+        Some(OwnPath::Scattered(_)) | None => std::future::pending().await,
+    }
+}
+
+impl OwnPath {
+    fn endpoint(&self) -> &Endpoint {
+        match self {
+            Self::Relayed(path) => path.endpoint(),
+            Self::Scattered(path) => path.endpoint(),
+        }
     }
 }
 

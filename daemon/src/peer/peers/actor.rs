@@ -129,6 +129,12 @@ impl Actor {
                 Input::Request(Request::Refused(session, reason)) => {
                     self.on_refused(session, reason);
                 }
+                Input::Request(Request::Revealed(session, observed)) => {
+                    for entry in self.sessions.values() {
+                        // A session whose queue is full guesses no ports this time.
+                        let _ = entry.commands.try_send(Command::Revealed(session, observed));
+                    }
+                }
                 Input::Called(name, result) => self.on_called(&name, result),
                 Input::Ended(ended) => self.on_ended(ended),
                 Input::Incoming(incoming) => self.on_incoming(incoming),

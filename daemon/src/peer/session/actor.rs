@@ -97,7 +97,7 @@ pub(in crate::peer) struct SessionActor {
     recall: Recall,
     dialling: JoinSet<(SocketAddr, Result<Opened, LinkError>)>,
     direct: Direct,
-    /// The relay sessions of calls that are not links yet.
+    /// The relay sessions of the last calls.
     tickets: VecDeque<SessionId>,
     /// Why those who wait get no session, if it is not how it ended.
     failure: Option<ConnectError>,
@@ -261,7 +261,10 @@ impl SessionActor {
                     return ControlFlow::Break(Ending::Closed(reason));
                 }
             }
-            Command::Refused(..) => {}
+            Command::Revealed(session, observed) if self.tickets.contains(&session) => {
+                self.direct.on_revealed(observed);
+            }
+            Command::Refused(..) | Command::Revealed(..) => {}
             Command::Adopt(connection) => {
                 let (local, peer, incarnation) = self.for_link();
                 self.opening
@@ -301,7 +304,7 @@ impl SessionActor {
             (wishes.direct, wishes.close)
         };
         if direct {
-            self.direct.allow(&self.local.connector);
+            self.direct.allow(&self.local.connector, self.peer.device());
         }
         match close {
             Some(reason) => ControlFlow::Break(Ending::Closed(reason)),
@@ -328,6 +331,9 @@ impl SessionActor {
         }
         let wanted = self.is_needed() && self.links.direct().is_empty();
         self.direct.tick(now, wanted);
+        if wanted && look.active && self.local.guess_ports && self.links.has_working_relayed() {
+            self.direct.guess();
+        }
         self.dial(true);
         self.call_again();
         self.end_if_hopeless()

@@ -1,5 +1,7 @@
 //! What the peers' actor tells a session's actor, and hears of it in the end.
 
+use std::net::SocketAddr;
+
 use filefleet_server::protos::{relay::SessionId, rendezvous::RefuseReason};
 use tokio::sync::oneshot;
 
@@ -16,6 +18,8 @@ pub(in crate::peer) enum Command {
     Call(Ticket),
     /// The callee refused a call.
     Refused(SessionId, RefuseReason),
+    /// The other side of a call is observed at this address.
+    Revealed(SessionId, SocketAddr),
     /// The peer has connected to the main socket.
     Adopt(quinn::Connection),
     /// Tell when there is a link, or that there will be none.

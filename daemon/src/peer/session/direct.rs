@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use filefleet_server::protos::certificate::DeviceKey;
+
 use crate::connect::{
     driver::{Attempt, Connector, Event, Reachable},
     offer::Offer,
@@ -36,9 +38,9 @@ pub(super) struct Direct {
 
 impl Direct {
     /// Direct links are allowed from now on.
-    pub(super) fn allow(&mut self, connector: &Connector) {
+    pub(super) fn allow(&mut self, connector: &Connector, device: DeviceKey) {
         if self.attempt.is_none() {
-            let attempt = connector.open();
+            let attempt = connector.open(device);
             if let Some(offer) = self.early.take() {
                 attempt.theirs(offer);
             }
@@ -52,6 +54,20 @@ impl Direct {
         match &self.attempt {
             Some(attempt) => attempt.theirs(offer),
             None => self.early = Some(offer),
+        }
+    }
+
+    /// The peer has let the server say where it is.
+    pub(super) fn on_revealed(&self, observed: SocketAddr) {
+        if let Some(attempt) = &self.attempt {
+            attempt.revealed(observed);
+        }
+    }
+
+    /// Ports may be guessed, if need be: the relay carries data, and nothing else does.
+    pub(super) fn guess(&self) {
+        if let Some(attempt) = &self.attempt {
+            attempt.guess();
         }
     }
 

@@ -24,7 +24,9 @@ const QUIET: Duration = Duration::from_millis(1500);
 /// A quiet link is given up after this if another one works, which then takes over what it was
 /// given; alone, QUIC's idle time-out decides.
 const DEAD: Duration = Duration::from_secs(3);
-/// A direct link whose round trip is so much longer than the relayed one's ranks behind it.
+/// A direct link whose round trip is so much longer than the relayed one's ranks behind it. Both
+/// are taken at the same time, while the direct link idles: then the queues of a line that both
+/// share are in both, and what the direct link fills itself is in neither.
 const CLEARLY_SLOWER: u32 = 4;
 const SLOWER_SLACK: Duration = Duration::from_millis(50);
 /// Round trips that differ by less are the same; the older link is used.
@@ -40,6 +42,8 @@ pub(super) struct Links {
 struct Live {
     view: LinkView,
     min_rtt: Duration,
+    /// Whether it is [`CLEARLY_SLOWER`].
+    slower: bool,
     ours: bool,
     messages: mpsc::Sender<Message>,
     acks: watch::Sender<u64>,
@@ -98,10 +102,9 @@ impl Links {
             connection: link.connection.clone(),
         };
         let traffic = Traffic::default();
-        self.live.insert(
-            link.id,
-            Live { min_rtt: view.rtt, view, ours: link.ours, messages, acks, traffic },
-        );
+        let slower = is_slower(view.rtt, self.relayed_rtt());
+        let (min_rtt, ours) = (view.rtt, link.ours);
+        self.live.insert(link.id, Live { view, min_rtt, slower, ours, messages, acks, traffic });
         Wiring { frames, messages: messages_end, acks: acks_end, streams }
     }
 
@@ -167,25 +170,32 @@ impl Links {
     /// Best first. Only the shortest round trips count: the present one of a link that carries data
     /// says how full its queue is.
     fn ranked(&self) -> Vec<&Live> {
-        let relayed = self.live.values().filter(|live| live.view.kind == LinkKind::Relayed);
-        let relayed = relayed.map(|live| live.min_rtt).min();
         let mut ranked: Vec<_> = self.live.values().collect();
         ranked.sort_by_key(|live| {
-            let slower = relayed
-                .is_some_and(|relayed| live.min_rtt > relayed * CLEARLY_SLOWER + SLOWER_SLACK);
             let rtt = live.min_rtt.as_millis() / SAME_RTT.as_millis();
-            (live.traffic.is_quiet(), slower, live.view.kind, rtt, live.view.id)
+            (live.traffic.is_quiet(), live.slower, live.view.kind, rtt, live.view.id)
         });
         ranked
+    }
+
+    /// The present round trip of the relayed link.
+    fn relayed_rtt(&self) -> Option<Duration> {
+        let relayed = self.live.values().filter(|live| live.view.kind == LinkKind::Relayed);
+        relayed.map(|live| live.view.connection.rtt()).min()
     }
 
     /// Looks at the counters.
     pub(super) fn look(&mut self, now: Instant) -> Look {
         let mut look = Look::default();
+        let relayed = self.relayed_rtt();
         for live in self.live.values_mut() {
             live.view.rtt = live.view.connection.rtt();
             live.min_rtt = live.min_rtt.min(live.view.rtt);
-            look.active |= live.traffic.look(Counters::of(&live.view.connection), now);
+            let active = live.traffic.look(Counters::of(&live.view.connection), now);
+            if !active && live.view.kind != LinkKind::Relayed {
+                live.slower = is_slower(live.view.rtt, relayed);
+            }
+            look.active |= active;
         }
         if self.live.values().any(|live| !live.traffic.is_quiet()) {
             let quiet = self.live.values().filter(|live| live.traffic.is_quiet());
@@ -209,6 +219,11 @@ impl Links {
     pub(super) fn connection(&self, id: LinkId) -> Option<&Connection> {
         self.live.get(&id).map(|live| &live.view.connection)
     }
+}
+
+/// Whether a direct link's round trip is so much longer than the relayed one's.
+fn is_slower(direct: Duration, relayed: Option<Duration>) -> bool {
+    relayed.is_some_and(|relayed| direct > relayed * CLEARLY_SLOWER + SLOWER_SLACK)
 }
 
 impl Traffic {

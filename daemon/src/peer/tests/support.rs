@@ -148,6 +148,7 @@ impl User {
             certificate: shown,
             listen: "[::]:0".parse().unwrap(),
             congestion: Congestion::default(),
+            guess_ports: true,
         };
         let peers = Peers::start(config, gate.clone(), events_in).unwrap();
         let (client_events_in, client_events) = mpsc::channel(16);
@@ -189,6 +190,9 @@ async fn forward(mut events: mpsc::Receiver<client::Event>, peers: Peers) {
         match event {
             client::Event::IncomingCall(call) => peers.incoming_call(call).await,
             client::Event::Refused { session, reason } => peers.refused(session, reason).await,
+            client::Event::Revealed { session, observed } => {
+                peers.revealed(session, observed).await;
+            }
             client::Event::Presence { .. } | client::Event::StateChanged => {}
         }
     }

@@ -40,6 +40,10 @@ fn client_frames() -> Vec<(ClientFrame, String)> {
             format!(r#"{{"type":"refuse","session":"{}","reason":"busy"}}"#, "01".repeat(16)),
         ),
         (
+            ClientFrame::Reveal { session: Session([1; 16]) },
+            format!(r#"{{"type":"reveal","session":"{}"}}"#, "01".repeat(16)),
+        ),
+        (
             ClientFrame::Contacts {
                 replace: true,
                 identities: vec![IdentityKey::from_bytes([4; 32])],
@@ -81,6 +85,16 @@ fn server_frames() -> Vec<(ServerFrame, String)> {
             },
             format!(
                 r#"{{"type":"refused","session":"{}","reason":"identity_changed"}}"#,
+                "01".repeat(16)
+            ),
+        ),
+        (
+            ServerFrame::Revealed {
+                session: Session([1; 16]),
+                observed: "192.0.2.1:9".parse().unwrap(),
+            },
+            format!(
+                r#"{{"type":"revealed","session":"{}","observed":"192.0.2.1:9"}}"#,
                 "01".repeat(16)
             ),
         ),

@@ -95,6 +95,27 @@ fn a_caller_who_finds_somebody_else_tells_the_callee() {
 }
 
 #[test]
+fn each_side_of_a_call_may_reveal_itself_to_the_other_and_to_nobody_else() {
+    let registry = Registry::default();
+    let mut alice = registry.join(name("alice"), certificate(1));
+    let bob = registry.join(name("bob"), certificate(2));
+    let mallory = registry.join(name("mallory"), certificate(3));
+    let call = registry.call(&alice.ticket, &name("bob"), offer(7), Instant::now()).unwrap();
+    let (session, observed) = (call.session, "192.0.2.1:9".parse().unwrap());
+    registry.reveal(&mallory.ticket, session, observed);
+    registry.reveal(&bob.ticket, Session([1; 16]), observed);
+    assert!(alice.outbox.try_recv().is_err());
+    registry.reveal(&bob.ticket, session, observed);
+    assert_eq!(alice.outbox.try_recv().unwrap(), ServerFrame::Revealed { session, observed });
+
+    let mut bob_again = registry.join(name("bob"), certificate(2));
+    registry.reveal(&alice.ticket, session, observed);
+    assert_eq!(bob_again.outbox.try_recv().unwrap(), ServerFrame::Revealed { session, observed });
+    registry.reveal(&bob.ticket, session, observed);
+    assert!(alice.outbox.try_recv().is_err(), "who was replaced says nothing more");
+}
+
+#[test]
 fn nobody_calls_who_is_not_there_nor_after_being_replaced() {
     let registry = Registry::default();
     let alice = registry.join(name("alice"), certificate(1));
@@ -112,7 +133,7 @@ fn calls_that_are_old_are_forgotten() {
     let bob = registry.join(name("bob"), certificate(2));
     let now = Instant::now();
     registry.call(&alice.ticket, &name("bob"), offer(7), now).unwrap();
-    registry.call(&alice.ticket, &name("bob"), offer(9), now + REFUSAL_WINDOW).unwrap();
+    registry.call(&alice.ticket, &name("bob"), offer(9), now + CALL_MEMORY).unwrap();
     assert!(!registry.refuse(&bob.ticket, [7; 16], RefuseReason::Busy));
     assert!(registry.refuse(&bob.ticket, [9; 16], RefuseReason::Busy));
     let inner = registry.lock();

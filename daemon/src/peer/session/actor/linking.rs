@@ -79,8 +79,25 @@ impl SessionActor {
                 self.direct.on_reachable(path);
                 self.dial(false);
             }
+            driver::Event::Reveal => self.reveal(),
+            driver::Event::Scattered(scattered) => {
+                let (local, peer, incarnation) = self.for_link();
+                let dial = self.is_controlling();
+                self.opening.spawn(async move {
+                    local.scattered(&peer, incarnation, scattered, dial).await
+                });
+            }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Lets the peer learn from the server where we are observed.
+    fn reveal(&self) {
+        let client = self.rendezvous.borrow();
+        let client = client.as_ref().filter(|_| self.local.guess_ports);
+        if let (Some(client), Some(session)) = (client, self.tickets.back()) {
+            client.reveal(*session);
+        }
     }
 
     /// Connects over the best path that answers, if it is better than what there is.
