@@ -1,6 +1,8 @@
 //! The real `ffctl`, against a daemon that plays a script.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(target_os = "linux")]
+mod choose;
 mod commands;
 #[cfg(unix)]
 mod daemon;

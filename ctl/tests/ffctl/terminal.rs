@@ -14,7 +14,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use crate::support::User;
 
 /// A terminal of 100 columns: what its user sees, and what a program writes to.
-fn terminal() -> (File, File) {
+pub(crate) fn terminal() -> (File, File) {
     let screen: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&screen).unwrap();
     unlockpt(&screen).unwrap();
@@ -27,7 +27,7 @@ fn terminal() -> (File, File) {
 }
 
 /// Reads the screen until it shows `text`.
-fn until_shown(screen: &mut File, text: &str) -> String {
+pub(crate) fn until_shown(screen: &mut File, text: &str) -> String {
     let mut shown = Vec::new();
     let mut bytes = [0; 1024];
     loop {

@@ -52,6 +52,12 @@ pub(crate) fn note(line: &str) {
     let _nobody_listens = writeln!(io::stderr(), "{line}");
 }
 
+/// Asks the user something; the answer is read elsewhere, on the same line.
+pub(crate) fn prompt(question: &str) {
+    let mut stderr = io::stderr();
+    let _nobody_listens = write!(stderr, "{question}").and_then(|()| stderr.flush());
+}
+
 /// Tells the user what went wrong and what to do next; with `as_json` scripts learn it too.
 pub(crate) fn error(error: &CommandError, as_json: bool) {
     #[derive(Serialize)]

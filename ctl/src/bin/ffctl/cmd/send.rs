@@ -3,9 +3,11 @@
 //! The daemon does the sending; this command asks for it and watches. Ctrl-C cancels the transfer,
 //! and a second one no longer waits for that. A killed `ffctl` leaves the transfer alone.
 
+mod choose;
 mod interrupts;
 mod report;
 
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,11 +19,14 @@ use filefleet_ctl::client::Watch;
 use filefleet_ctl::proto::{
     Call, ControlError, ErrorCode, Event, Reply, TransferState, TransferView, WirePath,
 };
-use filefleet_ctl::{Client, ClientError, text};
+use filefleet_ctl::start::start_daemon;
+use filefleet_ctl::{Client, ClientError, Home, text};
 
-use super::{absolute, connect, unexpected};
+use super::{absolute, call, connect, unexpected};
 use crate::cli;
+use crate::exit_code::ExitCode;
 use crate::failure::{CommandError, Failure};
+use choose::Chooser;
 use interrupts::Interrupts;
 use report::Report;
 
@@ -34,21 +39,33 @@ const ID_DEADLINE: Duration = Duration::from_secs(2);
 /// The command ends when the receiver has verified and stored everything. Ctrl-C cancels the
 /// transfer. Symbolic links are sent as links.
 ///
+/// With --choose, you are asked which of your contacts to send to: on the terminal, or without one, as
+/// under a file manager, in a window.
+///
 /// With --json there is a line for every event: "started", "progress", and at the end "done" or
 /// "failed".
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(
+    override_usage = "\
+ffctl send [OPTIONS] <TO> <PATH>...
+       ffctl send [OPTIONS] --choose <PATH>...",
+    after_help = "\
 Examples:
   ffctl send bob report.pdf
   ffctl send bob holiday/ notes.txt
   ffctl send --detach bob disk.img
-  ffctl send --json bob holiday/ | jq -r 'select(.event == \"done\") | .link'")]
+  ffctl send --choose photo.jpg
+  ffctl send --json bob holiday/ | jq -r 'select(.event == \"done\") | .link'"
+)]
 pub(crate) struct Send {
-    /// The receiver's name
-    to: String,
+    /// The receiver's name; with --choose, the first thing to send
+    to: OsString,
     /// What to send
-    #[arg(required = true, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    #[arg(required_unless_present = "choose", value_name = "PATH", value_hint = ValueHint::AnyPath)]
     paths: Vec<PathBuf>,
+    /// Ask which of your contacts to send to
+    #[arg(long)]
+    choose: bool,
     /// Print the transfer's id and return at once; see "ffctl transfers"
     #[arg(long)]
     detach: bool,
@@ -59,20 +76,38 @@ pub(crate) struct Send {
 impl Send {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let mut report = Report::new(self.format.json, self.detach);
-        match self.send(&mut report).await {
+        let chooser = self.choose.then(Chooser::find).transpose()?;
+        match self.send(chooser, &mut report).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 report.failed(&error);
+                // Who has just closed a window wants no other one.
+                let told = error.exit_code == ExitCode::Interrupted;
+                if let Some(chooser) = chooser.filter(|_| !told) {
+                    chooser.tell(&error);
+                }
                 Err(Failure::Told(error.exit_code))
             }
         }
     }
 
-    async fn send(self, report: &mut Report) -> Result<(), CommandError> {
-        let paths = self.paths.iter().map(|path| source(path)).collect::<Result<_, _>>()?;
+    async fn send(
+        mut self,
+        chooser: Option<Chooser>,
+        report: &mut Report,
+    ) -> Result<(), CommandError> {
+        let to = std::mem::take(&mut self.to);
+        if chooser.is_some() {
+            self.paths.insert(0, to.clone().into());
+        }
+        let paths: Vec<_> = self.paths.iter().map(|path| source(path)).collect::<Result<_, _>>()?;
+        let to = match chooser {
+            Some(chooser) => chosen(chooser, paths.len()).await?,
+            None => to.into_string().map_err(|_| CommandError::usage("that is no name"))?,
+        };
         let mut interrupts = Interrupts::new()?;
         let mut client = connect().await?;
-        let call = Call::Send { to: self.to, paths };
+        let call = Call::Send { to, paths };
         let (id, interrupted) = start(&mut client, call, &mut interrupts).await?;
         report.started(&id);
         if interrupted {
@@ -81,6 +116,16 @@ impl Send {
             return Ok(());
         }
         follow(client.watch().await?, &id, interrupted, interrupts, report).await
+    }
+}
+
+/// The contact that the user chooses. The daemon is started if none runs, since whoever clicks in a
+/// file manager cannot be told to do so.
+async fn chosen(chooser: Chooser, items: usize) -> Result<String, CommandError> {
+    start_daemon(&Home::from_env()?).await?;
+    match call(Call::Contacts).await? {
+        Reply::Contacts(contacts) => chooser.choose(&contacts, items),
+        _ => Err(unexpected()),
     }
 }
 
