@@ -1,26 +1,34 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a purpose needs and that are missing; does nothing else.
 #
-# Usage: packaging/dev/needs.sh demo|test|bench
+# Usage: packaging/dev/needs.sh demo|test|bench|package|cross
 set -euo pipefail
 
-# PACKAGE:COMMAND, the command being what shows that the package is there.
+# PACKAGE:COMMAND, the command, or file, being what shows that the package is there.
 demo=(gcc:cc b3sum:b3sum)
 test=("${demo[@]}" iproute2:ip nftables:nft tcpdump:tcpdump iputils-ping:ping util-linux:setpriv
   systemd:systemd-analyze python3:python3 desktop-file-utils:desktop-file-validate procps:pgrep)
+package=(gcc:cc mmdebstrap:mmdebstrap rpm:rpm dpkg-dev:dpkg-shlibdeps binutils:strip iproute2:ip
+  util-linux:setpriv)
+cross=(rustc-web:/usr/bin/rustc cargo-web:/usr/bin/cargo rust-web-clippy:/usr/bin/cargo-clippy
+  rust-web-src:/usr/lib/rustlib/src/rust/library/std/Cargo.toml
+  gcc-mingw-w64-x86-64-win32:x86_64-w64-mingw32-gcc g++-mingw-w64-x86-64-win32:x86_64-w64-mingw32-g++
+  wine:wine wine64:/usr/lib/wine/wine64 qemu-user-static:qemu-aarch64-static python3-pip:pip3)
 bench=(gcc:cc iproute2:ip util-linux:setpriv openssh-server:sshd openssh-client:ssh)
 
 case "${1:-}" in
   bench) wanted=("${bench[@]}") ;;
   demo) wanted=("${demo[@]}") ;;
   test) wanted=("${test[@]}") ;;
+  cross) wanted=("${cross[@]}") ;;
+  package) wanted=("${package[@]}") ;;
   *) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '2,5p' >&2; exit 2 ;;
 esac
 
 PATH=$PATH:/usr/sbin:/sbin
 missing=()
 for pair in "${wanted[@]}"; do
-  command -v "${pair#*:}" >/dev/null || missing+=("${pair%%:*}")
+  command -v "${pair#*:}" >/dev/null || [ -f "${pair#*:}" ] || missing+=("${pair%%:*}")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 

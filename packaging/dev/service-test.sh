@@ -67,8 +67,24 @@ for name in sys.argv[1:]:
     assert agent["ProgramArguments"][0].startswith("/usr/local/bin/filefleet"), name
     assert agent["RunAtLoad"] is True and agent["KeepAlive"] == {"SuccessfulExit": False}, name
 PY
+  python3 - "$root/packaging/macos/Send with FileFleet.workflow/Contents" <<'PY'
+import plistlib, sys
+def load(name):
+    with open(f"{sys.argv[1]}/{name}", "rb") as file:
+        return plistlib.load(file)
+service = load("Info.plist")["NSServices"][0]
+assert service["NSMessage"] == "runWorkflowAsService", service
+action = load("document.wflow")["actions"][0]["action"]
+assert action["BundleIdentifier"] == "com.apple.RunShellScript", action
+# Paths come as arguments, and stay whole.
+assert action["ActionParameters"]["inputMethod"] == 1, action
+assert action["ActionParameters"]["COMMAND_STRING"].endswith('--choose --detach -- "$@"'), action
+PY
+  python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' \
+    "$root/packaging/linux/send/nautilus/filefleet.py"
   local entries
-  mapfile -t entries < <(find "$root/packaging/linux" -name '*.desktop')
+  # A service menu of KDE's is no entry of the standard's.
+  mapfile -t entries < <(find "$root/packaging/linux" -name '*.desktop' ! -path '*/dolphin/*')
   [ ${#entries[@]} -eq 0 ] || desktop-file-validate "${entries[@]}" || fail "a desktop entry is not valid"
 }
 

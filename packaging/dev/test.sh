@@ -34,5 +34,6 @@ if grep -Eq '[1-9][0-9]* ignored|skipped: needs' "$log"; then
 fi
 "$root/packaging/dev/service-test.sh"
 if [ "$long" -eq 1 ]; then
+  "$root/packaging/dev/package-test.sh"
   "$root/packaging/dev/bench.sh"
 fi

@@ -30,6 +30,8 @@ pub struct Cli {
 pub enum Command {
     /// Print the fingerprint that clients pin.
     Fingerprint(Options),
+    /// Print the manual page.
+    Man,
     /// Tend the claimed names.
     Names {
         /// What to do with them.

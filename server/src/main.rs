@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal};
 
 use anyhow::{Context, Result, bail};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use filefleet_server::{
     config::{Cli, Command, NamesAction, Options, Settings},
     server::{self, Server},
@@ -27,6 +27,9 @@ fn main() -> Result<()> {
         Some(Command::Fingerprint(options)) => {
             println!("{}", server::fingerprint(&Settings::load(options)?)?);
             Ok(())
+        }
+        Some(Command::Man) => {
+            Ok(clap_mangen::Man::new(Cli::command()).render(&mut io::stdout().lock())?)
         }
         Some(Command::Names { action }) => tend_names(action),
     }

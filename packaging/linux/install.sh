@@ -1,0 +1,56 @@
+#!/bin/sh
+# Installs FileFleet from the unpacked archive that this script lies in, or removes it again.
+#
+# Usage: ./install.sh [--prefix FOLDER] [--uninstall]
+#   --prefix     where it goes [default: /usr/local for root, else ~/.local]
+#   --uninstall  remove what this script installed; settings, keys and received files stay
+# Afterwards "ffctl service install" lets the daemon start with the login.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+if [ "$(id -u)" -eq 0 ]; then prefix=/usr/local; else prefix=$HOME/.local; fi
+remove=0
+while [ $# -gt 0 ]; do
+    case $1 in
+        --prefix) prefix=$2; shift ;;
+        --uninstall) remove=1 ;;
+        -h | --help) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '1,6p'; exit 0 ;;
+        *) echo "install: unknown argument $1" >&2; exit 2 ;;
+    esac
+    shift
+done
+
+# each SOURCE FOLDER MODE: installs one file, or removes it.
+each() {
+    place=$prefix/$2/$(basename "$1")
+    if [ "$remove" -eq 1 ]; then
+        rm -f "$place"
+        return
+    fi
+    mkdir -p "$prefix/$2"
+    # Replaced, not overwritten: a program that runs keeps its file.
+    cp "$1" "$place.new"
+    chmod "$3" "$place.new"
+    mv -f "$place.new" "$place"
+}
+
+for file in "$here"/bin/*; do each "$file" bin 755; done
+for file in "$here"/man/*; do each "$file" share/man/man1 644; done
+each "$here/completions/ffctl" share/bash-completion/completions 644
+each "$here/completions/_ffctl" share/zsh/site-functions 644
+each "$here/completions/ffctl.fish" share/fish/vendor_completions.d 644
+each "$here/send/filefleet-send.desktop" share/applications 644
+each "$here/send/thunar/filefleet.desktop" share/Thunar/sendto 644
+each "$here/send/dolphin/filefleet.desktop" share/kio/servicemenus 755
+each "$here/send/nautilus/filefleet.py" share/nautilus-python/extensions 644
+each "$here/server/filefleet-server.service" share/doc/filefleet 644
+each "$here/server/server.toml" share/doc/filefleet 644
+each "$here/LICENSE" share/doc/filefleet 644
+each "$here/README.md" share/doc/filefleet 644
+
+if [ "$remove" -eq 1 ]; then
+    for folder in share/doc/filefleet; do rmdir "$prefix/$folder" 2>/dev/null || true; done
+    echo "FileFleet was removed from $prefix"
+else
+    echo "FileFleet is in $prefix/bin; next: ffctl service install"
+fi
