@@ -4,6 +4,7 @@
 //! `control → daemon → {transfer, connect, transport} → {policy, identity, store}`: what stands
 //! further right knows nothing of what stands further left.
 
+pub mod congestion;
 pub mod connect;
 mod control;
 mod daemon;
