@@ -14,7 +14,8 @@ cross=(rustc-web:/usr/bin/rustc cargo-web:/usr/bin/cargo rust-web-clippy:/usr/bi
   rust-web-src:/usr/lib/rustlib/src/rust/library/std/Cargo.toml
   gcc-mingw-w64-x86-64-win32:x86_64-w64-mingw32-gcc g++-mingw-w64-x86-64-win32:x86_64-w64-mingw32-g++
   wine:wine wine64:/usr/lib/wine/wine64 qemu-user-static:qemu-aarch64-static python3-pip:pip3)
-bench=(gcc:cc iproute2:ip util-linux:setpriv openssh-server:sshd openssh-client:ssh)
+bench=(gcc:cc iproute2:ip util-linux:setpriv openssh-server:sshd openssh-client:ssh
+  rsync:rsync)
 
 case "${1:-}" in
   bench) wanted=("${bench[@]}") ;;

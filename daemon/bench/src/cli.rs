@@ -1,6 +1,7 @@
 //! The command line.
 
 mod quinn;
+mod run;
 mod wan;
 
 use std::process::ExitCode;
@@ -11,6 +12,8 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(version)]
 enum Command {
+    /// Measures FileFleet beside scp, rsync and bare quinn
+    Run(run::Arguments),
     /// Runs a command at one end of an emulated WAN link
     Wan(wan::Arguments),
     /// Sends zeros over bare quinn
@@ -22,6 +25,7 @@ enum Command {
 /// Does what the command line says.
 pub(crate) fn run() -> anyhow::Result<ExitCode> {
     match Command::parse() {
+        Command::Run(arguments) => run::run(&arguments),
         Command::Wan(arguments) => wan::run(&arguments),
         Command::QuinnSend(arguments) => quinn::send(&arguments),
         Command::QuinnReceive(arguments) => quinn::receive(&arguments),

@@ -1,7 +1,10 @@
-//! `filefleet-bench`: an emulated WAN link to try things on, and bare quinn to compare with.
+//! `filefleet-bench`: FileFleet measured beside others, an emulated WAN link to try things on, and
+//! bare quinn to compare with.
 
 #[cfg(target_os = "linux")]
 mod cli;
+#[cfg(target_os = "linux")]
+mod run;
 
 #[cfg(target_os = "linux")]
 fn main() -> anyhow::Result<std::process::ExitCode> {

@@ -1,0 +1,49 @@
+//! Where it all happens: two machines and what lies between them, and a folder on a tmpfs or disk.
+
+use std::path::Path;
+
+use filefleet_bench::{
+    lab::{self, Machine},
+    wan::{Conditions, End, Wan},
+};
+
+/// The sender's address.
+pub(crate) const NEAR_IP: &str = "10.77.0.1";
+/// The receiver's address.
+pub(crate) const FAR_IP: &str = "10.77.0.2";
+
+/// Two machines that are connected.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// The sender's; the rendezvous server runs here, too.
+    pub(crate) near: Machine,
+    /// The receiver's.
+    pub(crate) far: Machine,
+    /// What lies between them, if it is not a cable. (Goes before the machines do.)
+    pub(crate) wan: Option<Wan>,
+}
+
+impl Site {
+    /// A cable between them (veth, with its MTU of 1,500).
+    pub(crate) fn cable() -> Result<Self, lab::Error> {
+        let (near, far) = (Machine::new()?, Machine::new()?);
+        near.cable("eth0", &far, "eth0")?;
+        near.address("eth0", &format!("{NEAR_IP}/24"))?;
+        far.address("eth0", &format!("{FAR_IP}/24"))?;
+        Ok(Self { near, far, wan: None })
+    }
+
+    /// A long way between them.
+    pub(crate) fn wan(conditions: Conditions) -> Result<Self, lab::Error> {
+        let (near, far) = (Machine::new()?, Machine::new()?);
+        let (near_address, far_address) = (format!("{NEAR_IP}/24"), format!("{FAR_IP}/24"));
+        let end = |machine, address| End { machine, interface: "wan0", address };
+        let wan = Wan::between(end(&near, &near_address), end(&far, &far_address), conditions, 1)?;
+        Ok(Self { near, far, wan: Some(wan) })
+    }
+}
+
+/// A folder that goes when the value does, made in another.
+pub(crate) fn scratch_in(dir: &Path) -> std::io::Result<tempfile::TempDir> {
+    tempfile::Builder::new().prefix("filefleet-bench-").tempdir_in(dir)
+}
