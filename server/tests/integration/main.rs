@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod hostile;
+#[cfg(unix)]
 mod process;
 mod relay;
 mod rendezvous;

@@ -98,7 +98,7 @@ impl Share {
     }
 
     /// A part for content that came from nowhere.
-    #[cfg(test)]
+    #[cfg(all(test, target_os = "linux"))]
     pub(crate) fn none() -> Self {
         let none = || Arc::new(Semaphore::new(1)).try_acquire_owned().expect("it is free");
         Self { of_all: none(), of_session: none() }
