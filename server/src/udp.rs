@@ -3,6 +3,10 @@
 //! A batch is what one receive call hands out with GRO: datagrams of one source, all of the same
 //! length (the stride) but perhaps the last. With GSO it can be sent as one, too.
 
+mod plain;
+
+pub(crate) use plain::wrap;
+
 use std::{
     fmt,
     future::poll_fn,
@@ -18,7 +22,7 @@ use std::{
 
 use bytes::Bytes;
 use quinn::{
-    AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller,
+    AsyncUdpSocket, UdpPoller,
     udp::{RecvMeta, Transmit},
 };
 use socket2::{Domain, Protocol, Socket, Type};
@@ -146,7 +150,7 @@ impl DemuxSocket {
         capacity: usize,
     ) -> io::Result<(Arc<Self>, mpsc::Receiver<OtherDatagram>)> {
         let is_ipv6 = socket.local_addr()?.is_ipv6();
-        let inner = TokioRuntime.wrap_udp_socket(socket)?;
+        let inner = wrap(socket)?;
         let (others, receiver) = mpsc::channel(capacity);
         let dropped = AtomicU64::new(0);
         Ok((Arc::new(Self { inner, others, is_ipv6, dropped }), receiver))

@@ -14,7 +14,7 @@ use std::{
 };
 
 use quinn::{
-    AsyncUdpSocket, Runtime, TokioRuntime,
+    AsyncUdpSocket,
     udp::{RecvMeta, Transmit},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -29,7 +29,7 @@ use super::{
 use crate::{
     config::Limits,
     protos::relay::{BindFrame, SessionId},
-    udp::{Datagram, canonical, classify, datagrams, for_socket},
+    udp::{Datagram, canonical, classify, datagrams, for_socket, wrap},
 };
 
 mod meter;
@@ -97,7 +97,7 @@ impl Relay {
         let (sender, commands) = mpsc::channel(COMMAND_CAPACITY);
         let relay = Self {
             is_ipv6: socket.local_addr()?.is_ipv6(),
-            socket: TokioRuntime.wrap_udp_socket(socket)?,
+            socket: wrap(socket)?,
             table: Table::new(limits, &cookie_secret, Instant::now()),
             limiter: AddressLimiter::per_second(limits.datagrams_per_address),
             origins,
