@@ -1,4 +1,4 @@
-//! A wide-area link between two machines of the [lab](crate::lab), in user space: a TUN device in
+//! A wide-area link between two machines of the [`crate::lab`], in user space: a TUN device in
 //! each namespace, and for each direction a thread that carries packets across with a delay, a rate,
 //! a drop-tail queue and random loss, all of which can be changed while packets flow.
 //!
