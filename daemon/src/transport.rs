@@ -12,8 +12,10 @@ use aws_lc_rs::hmac;
 use ed25519_dalek::SigningKey;
 use quinn::{
     AckFrequencyConfig, EndpointConfig, IdleTimeout, TransportConfig, VarInt,
-    congestion::{ControllerFactory, CubicConfig},
+    congestion::ControllerFactory,
 };
+
+use crate::congestion::ModelConfig;
 
 /// The application protocol of links between two daemons.
 pub const ALPN: &[u8] = b"filefleet-peer/1";
@@ -31,7 +33,7 @@ impl Congestion {
 
 impl Default for Congestion {
     fn default() -> Self {
-        Self::new(CubicConfig::default())
+        Self::new(ModelConfig)
     }
 }
 

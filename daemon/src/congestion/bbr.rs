@@ -20,6 +20,9 @@ use super::{
 pub(super) const BETA: f64 = 0.7;
 /// By how much a round without excessive loss raises it again.
 const HEALING: f64 = 1.05;
+/// Rounds in one window of the bandwidth filter while the line is contested: two of them are what
+/// the first BBR looks at.
+const CONTEST_FILTER_ROUNDS: u64 = 5;
 /// How long only half the pipe is kept filled to see the shortest round trip
 /// (`ProbeRTTDuration`).
 const PROBE_RTT_DURATION: Duration = Duration::from_millis(200);
@@ -164,6 +167,7 @@ impl Bbr {
         self.rounds.on_lost(bytes);
         if let Some(LossSample { in_flight, lost }) = flight
             && self.phase == Phase::Up
+            && !self.is_contested()
             && self.loss.is_excessive(self.packets(lost), self.packets(in_flight), true)
         {
             self.stop_probing(in_flight as f64);
@@ -204,6 +208,11 @@ impl Bbr {
         self.rounds.last().rtt.is_some_and(|rtt| rtt > min + (min / 8).max(LEAST_QUEUE))
     }
 
+    /// Whether somebody floods the line and does not care about loss.
+    pub(super) fn is_contested(&self) -> bool {
+        self.loss.is_contested(self.rounds.count())
+    }
+
     pub(super) fn enter(&mut self, phase: Phase) {
         tracing::trace!(?phase, bandwidth = self.bandwidth(), window = self.window, "congestion");
         self.phase = phase;
@@ -229,6 +238,9 @@ impl Bbr {
     fn on_round(&mut self, sample: &Sample) {
         let round = *self.rounds.last();
         let total = self.packets(round.total());
+        if self.is_contested() && self.rounds.count().is_multiple_of(CONTEST_FILTER_ROUNDS) {
+            self.bandwidth.advance();
+        }
         if self.phase == (Phase::Down { drained: true }) && self.stayed_a_round(true) {
             self.loss.observe(round.loss(), total);
         }
@@ -244,7 +256,15 @@ impl Bbr {
     fn answer_loss(&mut self) {
         let round = *self.rounds.last();
         let (lost, total) = (self.packets(round.lost), self.packets(round.total()));
-        self.loss.reaction_failed(round.loss(), total, self.rounds.count());
+        let failed = self.loss.reaction_failed(round.loss(), total, self.rounds.count());
+        if failed && self.has_queue() {
+            self.loss.contest(self.rounds.count());
+            self.lift_short_bounds();
+            self.most_in_flight = f64::INFINITY;
+        }
+        if self.is_contested() {
+            return;
+        }
         if !self.loss.is_waiting() && self.loss.is_excessive(lost, total, self.has_queue()) {
             self.slow_down();
         } else {

@@ -159,7 +159,9 @@ impl Bbr {
     /// Ends a cycle and begins the next.
     fn give_way(&mut self) {
         self.enter(Phase::Down { drained: false });
-        self.bandwidth.advance();
+        if !self.is_contested() {
+            self.bandwidth.advance();
+        }
         self.loss.new_cycle();
         self.forgive();
         let round = self.rounds.count();

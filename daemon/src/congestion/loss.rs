@@ -4,7 +4,9 @@
 //! draft-ietf-ccwg-bbr (section 5.5.10) takes 2 % of a flight as too much whatever its cause, which
 //! starves a sender on a path that loses 3 % by itself. Here 2 % is what is tolerated *beyond* the
 //! loss of rounds in which we had no queue ([`Loss::observe`]), with an allowance for chance; and
-//! loss that stays when we slow down ([`Loss::reaction_failed`]) counts as somebody else's.
+//! loss that stays when we slow down ([`Loss::reaction_failed`]) counts as somebody else's. If a
+//! queue stands then, somebody floods the line, as the first BBR does: it is *contested*
+//! ([`Loss::contest`]) and no longer given way to.
 
 /// The draft's `LossThresh`, beyond what is not ours.
 const THRESHOLD: f64 = 0.02;
@@ -16,6 +18,8 @@ const MOST_FOREIGN: f64 = 0.2;
 const DEVIATIONS: f64 = 2.0;
 /// Packets that a round must have to say something about loss.
 const ENOUGH: f64 = 20.0;
+/// Rounds for which a line stays contested.
+const CONTEST_ROUNDS: u64 = 60;
 /// Of the loss before we slowed down: what stays beyond that is not ours.
 const UNCHANGED: f64 = 0.6;
 
@@ -33,11 +37,13 @@ pub(super) struct Loss {
     quiet: [Option<f64>; 2],
     foreign: f64,
     reaction: Option<Reaction>,
+    /// The round until which somebody else floods the line.
+    contested: Option<u64>,
 }
 
 impl Loss {
     pub(super) fn new() -> Self {
-        Self { quiet: [None; 2], foreign: 0.0, reaction: None }
+        Self { quiet: [None; 2], foreign: 0.0, reaction: None, contested: None }
     }
 
     /// The share of packets that is lost whatever we do.
@@ -81,6 +87,17 @@ impl Loss {
             self.foreign = self.foreign.max(loss);
         }
         failed
+    }
+
+    /// From `round` on, somebody who does not care about loss floods the line: giving way would only
+    /// leave it to him.
+    pub(super) fn contest(&mut self, round: u64) {
+        self.contested = Some(round + CONTEST_ROUNDS);
+    }
+
+    /// Whether somebody floods the line in `round`.
+    pub(super) fn is_contested(&self, round: u64) -> bool {
+        self.contested.is_some_and(|until| round < until)
     }
 
     /// A new cycle of probing: what was blamed on others is doubted again.
@@ -134,6 +151,15 @@ mod tests {
         assert!(!loss.reaction_failed(0.02, 1000.0, 7));
         assert!(!loss.is_waiting());
         assert_eq!(loss.base(), 0.0);
+    }
+
+    #[test]
+    fn contest_ends_after_its_rounds() {
+        let mut loss = Loss::new();
+        assert!(!loss.is_contested(0));
+        loss.contest(5);
+        assert!(loss.is_contested(64));
+        assert!(!loss.is_contested(65));
     }
 
     #[test]

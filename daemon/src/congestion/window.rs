@@ -26,11 +26,14 @@ const HEADROOM: f64 = 0.85;
 const CRUISE_GAIN: f64 = 1.05;
 /// In ProbeRTT (the draft's `ProbeRTTCwndGain`).
 const PROBE_RTT_GAIN: f64 = 0.5;
+/// Beside somebody who floods the line. The first BBR takes two by its own pacing; under quinn's,
+/// which sends in bunches and so loses more of them to a full queue, it takes three to keep a third.
+const CONTEST_GAIN: f64 = 3.0;
 /// Others' queue counts as part of the pipe up to so many times its length.
 const MOST_QUEUE: f64 = 2.0;
 /// Round trips below this are filled as if they took so long: batches, timers and wake-ups cost
 /// that much on a fast local network.
-const LEAST_RTT: Duration = Duration::from_millis(1);
+const LEAST_RTT: Duration = Duration::from_millis(2);
 /// Bounds of what is added for acknowledgements that come in bunches: a share of the pipe, or what
 /// the line carries in this time, or this many packets.
 const MOST_BUNCHES: f64 = 0.15;
@@ -85,6 +88,9 @@ impl Bbr {
 
     fn target(&self) -> f64 {
         let pipe = self.bandwidth() * self.cruising_rtt();
+        if self.is_contested() && !matches!(self.phase, Phase::ProbeRtt { .. }) {
+            return CONTEST_GAIN * self.pipe();
+        }
         match self.phase {
             Phase::Startup | Phase::Drain => self.pipe() + self.bunches(),
             Phase::Down { .. } => self.down_target(),
