@@ -1,6 +1,7 @@
 //! QUIC between two daemons: endpoint and transport settings, TLS by raw public keys, and the path
 //! through a relay session. This module knows nothing of sessions, candidates or transfers.
 
+pub mod batched;
 pub mod bind;
 pub mod relayed;
 pub mod scattered;

@@ -28,7 +28,9 @@ use super::{
 use crate::{
     connect::driver::Connector,
     transport::{
-        Congestion, Path, endpoint_config,
+        Congestion, Path,
+        batched::BatchedSocket,
+        endpoint_config,
         tls::{Expected, KeySet, Tls},
     },
 };
@@ -96,7 +98,7 @@ impl Peers {
         let main = Endpoint::new_with_abstract_socket(
             endpoint_config(&device_key),
             Some(server),
-            socket.clone(),
+            BatchedSocket::new(socket.clone()),
             Arc::new(TokioRuntime),
         )?;
         let (rendezvous, rendezvous_end) = watch::channel(None);
