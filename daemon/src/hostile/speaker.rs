@@ -186,7 +186,7 @@ pub(super) fn request_of(preview: Vec<Preview>) -> Message {
 
 pub(super) fn entry(path: &str, kind: EntryKind) -> Entry {
     let path = RelPath::decode(path.as_bytes()).unwrap();
-    Entry { path, kind, mode: 0o644, mtime: Timestamp::default() }
+    Entry { path, kind, mode: 0o644, mtime: Timestamp::default(), is_shared: false }
 }
 
 pub(super) fn file<'a>(index: u64, path: &str, content: &'a [u8]) -> (u64, Entry, &'a [u8]) {

@@ -25,7 +25,7 @@ use partial::Partials;
 use tree::Tree;
 
 use super::confine;
-use super::entry::{Entry, EntryKind, PARTIAL_PREFIX};
+use super::entry::{Entry, EntryKind, PARTIAL_PREFIX, RelPath};
 use super::folder::Folder;
 
 /// One incoming transfer in one destination folder.
@@ -134,6 +134,27 @@ impl Destination {
         placed.into_iter().map(|placed| kept.as_ref().map_err(DestError::of).and(placed)).collect()
     }
 
+    /// How large the shared file is that the hard link `entry` names.
+    pub(super) fn shared_len(&self, target: &RelPath) -> Result<u64, DestError> {
+        let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(tree.open_shared(target)?.1.size)
+    }
+
+    /// [`commit`](Self::commit) of a hard link where there are none: the file is copied.
+    pub(super) fn commit_copy(
+        &self,
+        index: u64,
+        entry: &Entry,
+        target: &RelPath,
+    ) -> Result<Committed, DestError> {
+        let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, stat) = tree.open_shared(target)?;
+        self.partials.copy_in(index, file, &stat)?;
+        let rel_path = self.partials.place(index, entry, &mut tree)?;
+        tree.sync()?;
+        Ok(Committed { file_path: self.dest_dir.join(rel_path) })
+    }
+
     /// Removes the partial folder; what was committed stays.
     pub fn finish(&self) -> Result<(), DestError> {
         self.partials.remove_all()?;
@@ -157,15 +178,16 @@ impl Destination {
             EntryKind::Symlink { target } => {
                 self.partials.stage_symlink(commit.index, target, entry.mtime)
             }
-            EntryKind::Directory => Ok(()),
+            EntryKind::Directory | EntryKind::HardLink { .. } => Ok(()),
         }
     }
 
     fn place(&self, tree: &mut Tree, commit: &Commit<'_>) -> Result<Committed, DestError> {
         let entry = commit.entry;
-        let rel_path = match entry.kind {
+        let rel_path = match &entry.kind {
             EntryKind::Directory => tree.place_folder(entry)?,
-            _ => self.partials.place(commit.index, &entry.path, tree)?,
+            EntryKind::HardLink { target } => tree.place_hard_link(target, &entry.path)?,
+            _ => self.partials.place(commit.index, entry, tree)?,
         };
         Ok(Committed { file_path: self.dest_dir.join(rel_path) })
     }

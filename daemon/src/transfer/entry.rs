@@ -22,7 +22,12 @@ pub struct Entry {
     pub mode: u32,
     /// When its content was last modified.
     pub mtime: Timestamp,
+    /// Whether later entries may be hard links to this file.
+    pub is_shared: bool,
 }
+
+/// The most files of one transfer that later entries may be hard links to; more are sent again.
+pub const MAX_SHARED: usize = 65_536;
 
 /// What an entry is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +39,11 @@ pub enum EntryKind {
     },
     /// A folder.
     Directory,
+    /// One more name of a file of this transfer.
+    HardLink {
+        /// The path of that file's entry, which came before and is marked as shared.
+        target: RelPath,
+    },
     /// A symbolic link; never followed by either end.
     Symlink {
         /// Where it points, as bytes, uninterpreted.

@@ -24,7 +24,7 @@ pub(super) fn path(path: &str) -> RelPath {
 }
 
 pub(crate) fn entry(at: &str, kind: EntryKind) -> Entry {
-    Entry { path: path(at), kind, mode: 0o640, mtime: MTIME }
+    Entry { path: path(at), kind, mode: 0o640, mtime: MTIME, is_shared: false }
 }
 
 pub(super) fn file(at: &str, content: &[u8]) -> Entry {

@@ -55,6 +55,28 @@ fn a_sparse_file_stays_sparse() {
 }
 
 #[test]
+fn hard_links_stay_names_of_one_file() {
+    use std::os::unix::fs::MetadataExt;
+    let Pair { alice, bob, server } = Pair::trusting();
+    let tree = alice.file("backup");
+    fs::create_dir_all(tree.join("monday")).unwrap();
+    write_random(&tree.join("monday/large"), 3 << 20);
+    fs::write(tree.join("monday/small"), "small").unwrap();
+    for name in ["large", "small"] {
+        fs::hard_link(tree.join("monday").join(name), tree.join(name)).unwrap();
+    }
+    let done = alice.send("bob", &[&tree]).done();
+    assert_eq!(done["bytes"], (3 << 20) + 5, "{done}");
+    let received = bob.received().join("backup");
+    assert_eq!(Tree::read(&received), Tree::read(&tree));
+    for name in ["large", "small"] {
+        let inode = |path: std::path::PathBuf| fs::metadata(path).unwrap().ino();
+        assert_eq!(inode(received.join(name)), inode(received.join("monday").join(name)));
+    }
+    drop(server);
+}
+
+#[test]
 fn several_files_and_folders_go_in_one_transfer() {
     let Pair { alice, bob, server } = Pair::trusting();
     let (note, tree) = (alice.note("a note.txt"), alice.file("small tree"));

@@ -35,6 +35,9 @@ pub enum DestError {
     /// The system does not take this kind of entry.
     #[error("the destination cannot hold symbolic links")]
     SymlinksUnsupported,
+    /// The file system gives a file no further names.
+    #[error("the destination cannot hold hard links")]
+    HardLinksUnsupported,
     /// Another `Destination` works on the same transfer.
     #[error("this transfer is being received already")]
     InUse,

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use super::error::DestError;
 use super::tree::Tree;
-use crate::transfer::entry::{Entry, EntryKind, PathError, RelPath, Timestamp};
-use crate::transfer::folder::{self, Folder};
+use crate::transfer::entry::{Entry, EntryKind, PathError, Timestamp};
+use crate::transfer::folder::{self, Folder, Stat};
 use crate::transfer::zeros;
 
 /// The permission bit without which we could not open our own file again.
@@ -272,10 +272,18 @@ impl Partials {
     pub(super) fn place(
         &self,
         index: u64,
-        path: &RelPath,
+        entry: &Entry,
         tree: &mut Tree,
     ) -> Result<PathBuf, DestError> {
-        tree.place_file(&self.folder, &part_name(index), path)
+        tree.place_file(&self.folder, &part_name(index), entry)
+    }
+
+    /// Makes a durable copy of `file`, metadata and all, as the content of `index`.
+    pub(super) fn copy_in(&self, index: u64, mut file: File, stat: &Stat) -> Result<(), DestError> {
+        let mut copy = self.create_anew(&part_name(index))?;
+        io::copy(&mut file, &mut copy)?;
+        folder::set_metadata(&copy, stat.mode, stat.mtime)?;
+        Ok(copy.sync_all()?)
     }
 
     /// Removes all that is in the folder.

@@ -4,6 +4,7 @@ mod faults;
 mod hostile;
 mod metadata;
 mod naming;
+mod sharing;
 mod sparse;
 
 use std::fs;

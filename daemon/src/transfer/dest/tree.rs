@@ -1,14 +1,15 @@
 //! The final names: folders made as they are needed, nothing replaced, nothing followed.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::DestError;
 use super::name::numbered;
-use crate::transfer::entry::{Entry, RelPath};
-use crate::transfer::folder::{FileId, Folder, Trail, to_path};
+use crate::transfer::entry::{Entry, MAX_SHARED, RelPath};
+use crate::transfer::folder::{FileId, Folder, Stat, Trail, to_path};
 
 /// How many names are tried for one file.
 const MAX_NUMBER: u32 = 9_999;
@@ -27,6 +28,16 @@ pub(super) struct Tree {
     tops: Tops,
     touched: Touched,
     last_numbers: HashMap<RelPath, u32>,
+    shared: HashMap<RelPath, Shared>,
+}
+
+/// A delivered file that later entries may be hard links to.
+#[derive(Debug, Clone)]
+struct Shared {
+    /// What it is called here.
+    name: Vec<u8>,
+    /// What it was when we placed it: nothing else is ever given another name.
+    id: Option<FileId>,
 }
 
 /// What each folder at the transfer's top is called here.
@@ -55,22 +66,23 @@ impl Tree {
             tops: Tops::default(),
             touched: Touched::default(),
             last_numbers: HashMap::new(),
+            shared: HashMap::new(),
         }
     }
 
-    /// Moves the file or link `part` of `partials` to `path` or, if that is taken, to a free name
+    /// Moves the file or link `part` of `partials` to the path of `entry` or, if that is taken, to a free name
     /// beside it. The path it got, below the destination.
     pub(super) fn place_file(
         &mut self,
         partials: &Folder,
         part: &[u8],
-        path: &RelPath,
+        entry: &Entry,
     ) -> Result<PathBuf, DestError> {
-        match self.try_place_file(partials, part, path) {
+        match self.try_place_file(partials, part, entry) {
             // Somebody removed a folder that we still had open.
             Err(DestError::Vanished) => {
                 self.trail.clear();
-                self.try_place_file(partials, part, path)
+                self.try_place_file(partials, part, entry)
             }
             placed => placed,
         }
@@ -80,8 +92,10 @@ impl Tree {
         &mut self,
         partials: &Folder,
         part: &[u8],
-        path: &RelPath,
+        entry: &Entry,
     ) -> Result<PathBuf, DestError> {
+        let path = &entry.path;
+        let id = if entry.is_shared { partials.stat(part)?.id } else { None };
         let depth = path.components().count() - 1;
         let parent = self.descend(path, depth)?;
         let first = self.last_numbers.get(path).copied().unwrap_or(1);
@@ -90,7 +104,54 @@ impl Tree {
         })?;
         self.remember_number(path, number);
         self.touched.add(&parent)?;
+        let final_path = self.tops.final_path(path, depth).join(to_path(&name));
+        if entry.is_shared && self.shared.len() < MAX_SHARED {
+            self.shared.insert(path.clone(), Shared { name, id });
+        }
+        Ok(final_path)
+    }
+
+    /// Gives the shared file `target` the further name `path` or a free one beside it. What was not
+    /// delivered by this transfer, or is not what was delivered any more, gets none.
+    pub(super) fn place_hard_link(
+        &mut self,
+        target: &RelPath,
+        path: &RelPath,
+    ) -> Result<PathBuf, DestError> {
+        let (from, shared) = self.find_shared(target)?;
+        let depth = path.components().count() - 1;
+        let parent = self.descend(path, depth)?;
+        let (_, name) = take_free_name(path, path.name(), 1, false, |free| {
+            from.link_new(&shared.name, &parent, free)
+        })
+        .map_err(|error| match error {
+            DestError::Io(error) if error.kind() == ErrorKind::Unsupported => {
+                DestError::HardLinksUnsupported
+            }
+            other => other,
+        })?;
+        if parent.stat(&name)?.id != shared.id {
+            // Somebody put another file in its place in the very moment.
+            parent.remove_file(&name)?;
+            return Err(obstructed(target));
+        }
+        self.touched.add(&parent)?;
         Ok(self.tops.final_path(path, depth).join(to_path(&name)))
+    }
+
+    /// Opens the shared file `target`.
+    pub(super) fn open_shared(&mut self, target: &RelPath) -> Result<(File, Stat), DestError> {
+        let (folder, shared) = self.find_shared(target)?;
+        let (file, stat) = folder.open_file(&shared.name, false)?;
+        if stat.id == shared.id { Ok((file, stat)) } else { Err(obstructed(target)) }
+    }
+
+    /// Where the shared file `target` lies, if it still does.
+    fn find_shared(&mut self, target: &RelPath) -> Result<(Arc<Folder>, Shared), DestError> {
+        let shared = self.shared.get(target).ok_or(DestError::NotReceived)?.clone();
+        let folder = self.descend(target, target.components().count() - 1)?;
+        let is_same = folder.stat(&shared.name).is_ok_and(|stat| stat.id == shared.id);
+        if is_same { Ok((folder, shared)) } else { Err(obstructed(target)) }
     }
 
     /// Makes the folder `entry` unless this transfer has it, and gives it its metadata.
@@ -142,6 +203,10 @@ impl Tree {
             }
         }
     }
+}
+
+fn obstructed(path: &RelPath) -> DestError {
+    DestError::Obstructed(path.clone())
 }
 
 impl Tops {

@@ -139,6 +139,16 @@ impl Folder {
         }
     }
 
+    /// `Unsupported`: that it is the same file could not be told.
+    pub(in crate::transfer) fn link_new(
+        &self,
+        _name: &[u8],
+        _to: &Self,
+        _new_name: &[u8],
+    ) -> io::Result<()> {
+        Err(ErrorKind::Unsupported.into())
+    }
+
     /// Removes what stands under `name`, unless it is a folder.
     pub(in crate::transfer) fn remove_file(&self, name: &[u8]) -> io::Result<()> {
         self.0.remove_file(to_path(name))

@@ -147,6 +147,22 @@ impl Folder {
         }
     }
 
+    /// Gives the file `name` the further name `new_name` in `to`; `AlreadyExists` if anything stands
+    /// there, `Unsupported` where the file system has no more names for it.
+    pub(in crate::transfer) fn link_new(
+        &self,
+        name: &[u8],
+        to: &Self,
+        new_name: &[u8],
+    ) -> io::Result<()> {
+        let linked = fs::linkat(&self.0, plain(name)?, &to.0, plain(new_name)?, AtFlags::empty());
+        match linked {
+            Err(Errno::PERM | Errno::MLINK | Errno::XDEV) => Err(ErrorKind::Unsupported.into()),
+            Err(error) if is_unsupported(error) => Err(ErrorKind::Unsupported.into()),
+            linked => Ok(linked?),
+        }
+    }
+
     /// [`Self::rename_new`] where only hard links refuse to replace.
     fn rename_by_link(&self, name: &[u8], to: &Self, new_name: &[u8]) -> io::Result<()> {
         match fs::linkat(&self.0, name, &to.0, new_name, AtFlags::empty()) {

@@ -138,7 +138,7 @@ impl PackEntry {
     pub(crate) fn content_len(&self) -> u64 {
         match self.entry.kind {
             EntryKind::File { size } => size,
-            EntryKind::Directory | EntryKind::Symlink { .. } => 0,
+            EntryKind::Directory | EntryKind::Symlink { .. } | EntryKind::HardLink { .. } => 0,
         }
     }
 

@@ -398,12 +398,15 @@ fn read_path(reader: &mut Reader<'_>) -> Result<RelPath, WireError> {
         .map_err(|_| WireError::Invalid("file path"))
 }
 
-/// An entry: `u8 kind ‖ u16 mode ‖ i64 seconds ‖ u32 nanoseconds ‖ path ‖ (u64 size | target)`.
+/// An entry: `u8 kind ‖ u16 mode ‖ i64 seconds ‖ u32 nanoseconds ‖ path ‖ (u64 size | target)`; kind 0 is
+/// a file, 1 a folder, 2 a symbolic link, 3 a hard link, 4 a file that hard links may name.
 pub(crate) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
     let kind = match entry.kind {
+        EntryKind::File { .. } if entry.is_shared => 4,
         EntryKind::File { .. } => 0,
         EntryKind::Directory => 1,
         EntryKind::Symlink { .. } => 2,
+        EntryKind::HardLink { .. } => 3,
     };
     out.push(kind);
     out.extend_from_slice(&u16::try_from(entry.mode & 0o777).unwrap_or(0).to_be_bytes());
@@ -414,12 +417,14 @@ pub(crate) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
         EntryKind::File { size } => out.extend_from_slice(&size.to_be_bytes()),
         EntryKind::Directory => {}
         EntryKind::Symlink { target } => put_bytes(out, target),
+        EntryKind::HardLink { target } => put_bytes(out, target.as_bytes()),
     }
 }
 
 /// Reads what [`put_entry`] wrote; permission bits beyond `0o777` and bad times are refused.
 pub(crate) fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, WireError> {
     let kind = reader.u8()?;
+    let is_shared = kind == 4;
     let mode = u32::from(reader.u16()?);
     if mode > 0o777 {
         return Err(WireError::Invalid("permission bits"));
@@ -428,10 +433,11 @@ pub(crate) fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, WireError> {
     let mtime = Timestamp::new(secs, nanos).ok_or(WireError::Invalid("modification time"))?;
     let path = read_path(reader)?;
     let kind = match kind {
-        0 => EntryKind::File { size: reader.u64()? },
+        0 | 4 => EntryKind::File { size: reader.u64()? },
         1 => EntryKind::Directory,
         2 => EntryKind::Symlink { target: reader.bytes("link target", MAX_TARGET)?.to_vec() },
+        3 => EntryKind::HardLink { target: read_path(reader)? },
         _ => return Err(WireError::Invalid("kind of entry")),
     };
-    Ok(Entry { path, kind, mode, mtime })
+    Ok(Entry { path, kind, mode, mtime, is_shared })
 }

@@ -14,7 +14,8 @@ fn path(text: &str) -> RelPath {
 }
 
 fn entry(kind: EntryKind) -> Entry {
-    Entry { path: path("a/b"), kind, mode: 0o640, mtime: Timestamp::new(-1, 5).unwrap() }
+    let mtime = Timestamp::new(-1, 5).unwrap();
+    Entry { path: path("a/b"), kind, mode: 0o640, mtime, is_shared: false }
 }
 
 fn previews() -> Vec<Preview> {
@@ -34,6 +35,8 @@ pub(crate) fn messages() -> Vec<(u8, Message)> {
         Ack::Block { file: 2, revision: 3, block: 4, cv: [5; 32] },
         Ack::File { file: 6, revision: 7 },
     ];
+    let shared = Entry { is_shared: true, ..entry(EntryKind::File { size: 3 }) };
+    let second = entry(EntryKind::HardLink { target: path("c/d") });
     let link = EntryKind::Symlink { target: b"../x".to_vec() };
     vec![
         (16, Message::Request { totals, preview: previews() }),
@@ -44,6 +47,8 @@ pub(crate) fn messages() -> Vec<(u8, Message)> {
         (19, Message::Start { file: 1, revision: 2, entry: entry(EntryKind::File { size: 3 }) }),
         (19, Message::Start { file: 1, revision: 0, entry: entry(EntryKind::Directory) }),
         (19, Message::Start { file: 1, revision: 0, entry: entry(link) }),
+        (19, Message::Start { file: 1, revision: 0, entry: shared }),
+        (19, Message::Start { file: 1, revision: 0, entry: second }),
         (20, Message::End { file: 1, revision: 2, root: [3; 32] }),
         (21, Message::Acked(acks)),
         (22, Message::Delivered { files: 1, bytes: 2 }),

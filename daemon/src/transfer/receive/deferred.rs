@@ -19,7 +19,9 @@ impl Deferred {
     pub(super) fn push(&mut self, index: u64, entry: &Entry) -> bool {
         let table = match entry.kind {
             EntryKind::Directory => &mut self.folders,
-            EntryKind::File { .. } | EntryKind::Symlink { .. } => &mut self.links,
+            EntryKind::File { .. } | EntryKind::Symlink { .. } | EntryKind::HardLink { .. } => {
+                &mut self.links
+            }
         };
         table.extend_from_slice(&index.to_be_bytes());
         put_entry(table, entry);

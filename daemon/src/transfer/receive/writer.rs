@@ -17,8 +17,8 @@ use super::streams::Share;
 use crate::error::chain;
 use crate::peer::LinkKind;
 use crate::transfer::buffer::Buffer;
-use crate::transfer::dest::{Commit, DestError, Destination};
-use crate::transfer::entry::{Entry, EntryKind};
+use crate::transfer::dest::{Commit, Committed, DestError, Destination};
+use crate::transfer::entry::{Entry, EntryKind, RelPath};
 use crate::transfer::progress::Fault;
 use crate::transfer::proto::{Ack, BlockHeader, MAX_ENTRIES, PackEntry, PackHeader, Reason};
 use crate::transfer::ranges::{Inserted, RangeSet};
@@ -367,7 +367,9 @@ impl<'a> Writer<'a> {
                 return self.settle_failed(index, &entry, Reason::Corrupt, text);
             }
             EntryKind::File { .. } => self.dest.write_small(index, bytes, Some(&entry)),
-            EntryKind::Directory | EntryKind::Symlink { .. } => return self.defer(index, &entry),
+            EntryKind::Directory | EntryKind::Symlink { .. } | EntryKind::HardLink { .. } => {
+                return self.defer(index, &entry);
+            }
         };
         match stored {
             Ok(()) => {
@@ -468,13 +470,34 @@ impl<'a> Writer<'a> {
         Err(Stop::Complete)
     }
 
+    /// A hard link where there are none becomes a copy, which counts like content that came.
+    fn copy_shared(
+        &mut self,
+        index: u64,
+        entry: &Entry,
+        target: &RelPath,
+    ) -> Result<Result<Committed, DestError>, Stop> {
+        match self.dest.shared_len(target) {
+            Ok(len) => self.count(len)?,
+            Err(error) => return Ok(Err(error)),
+        }
+        tracing::info!(index, "the destination has no hard links: the file was copied");
+        Ok(self.dest.commit_copy(index, entry, target))
+    }
+
     /// Makes the links, then the folders, children before their parents.
     fn commit_deferred(&mut self) -> Result<(), Stop> {
         for batch in self.deferred.take_batches(MAX_BATCH) {
             let commits: Vec<_> =
                 batch.iter().map(|(index, entry)| Commit { index: *index, entry }).collect();
             for ((index, entry), result) in batch.iter().zip(self.dest.commit(&commits)) {
-                if let Err(error) = result {
+                let placed = match (result, &entry.kind) {
+                    (Err(DestError::HardLinksUnsupported), EntryKind::HardLink { target }) => {
+                        self.copy_shared(*index, entry, target)?
+                    }
+                    (result, _) => result,
+                };
+                if let Err(error) = placed {
                     self.file_failed(*index, entry, error)?;
                 }
             }

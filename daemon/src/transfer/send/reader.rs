@@ -118,7 +118,9 @@ impl Reader {
                 Ok(entry) => match entry.kind {
                     EntryKind::File { size } if size > BLOCK => self.large(entry)?,
                     EntryKind::File { .. } => self.small(entry)?,
-                    EntryKind::Directory | EntryKind::Symlink { .. } => {
+                    EntryKind::Directory
+                    | EntryKind::Symlink { .. }
+                    | EntryKind::HardLink { .. } => {
                         self.add(entry, [0; 32], 0)?;
                     }
                 },

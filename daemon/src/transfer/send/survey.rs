@@ -76,6 +76,7 @@ impl Previews {
     fn offer(&mut self, entry: Entry) -> bool {
         let (kind, size) = match entry.kind {
             EntryKind::File { size } => (PreviewKind::File, size),
+            EntryKind::HardLink { .. } => (PreviewKind::File, 0),
             EntryKind::Directory => (PreviewKind::Directory, 0),
             EntryKind::Symlink { .. } => (PreviewKind::Symlink, 0),
         };

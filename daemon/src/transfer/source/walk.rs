@@ -1,12 +1,13 @@
 //! The walk over what is sent: one open folder per level, one entry at a time.
 
+use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Root;
-use crate::transfer::entry::{Entry, EntryKind, PathError, RelPath};
-use crate::transfer::folder::{Folder, Kind, Listing, to_path};
+use crate::transfer::entry::{Entry, EntryKind, MAX_SHARED, PathError, RelPath};
+use crate::transfer::folder::{FileId, Folder, Kind, Listing, Stat, to_path};
 
 /// The entries of a [`Source`](super::Source), in the order in which they are found.
 ///
@@ -18,7 +19,13 @@ pub struct Walk {
     next_root: usize,
     /// The folders on the way down to where the walk is.
     levels: Vec<Level>,
+    shared: Shared,
 }
+
+/// Files with several names, by what they are: the first name that was met. One that finds no room is
+/// sent under each of its names.
+#[derive(Debug, Default)]
+struct Shared(HashMap<FileId, RelPath>);
 
 #[derive(Debug)]
 struct Level {
@@ -53,7 +60,7 @@ pub enum SkipReason {
 
 impl Walk {
     pub(super) fn new(roots: Arc<[Root]>) -> Self {
-        Self { roots, next_root: 0, levels: Vec::new() }
+        Self { roots, next_root: 0, levels: Vec::new(), shared: Shared::default() }
     }
 
     /// The next of the things that the user named.
@@ -95,7 +102,7 @@ impl Walk {
             Kind::Symlink => EntryKind::Symlink { target: parent.read_symlink(name)? },
             Kind::File => {
                 parent.check_readable(name)?;
-                EntryKind::File { size: stat.size }
+                self.shared.kind_of(&stat, &path)
             }
             Kind::Folder => {
                 let folder = Arc::new(parent.open_folder(name)?);
@@ -104,7 +111,9 @@ impl Walk {
                 EntryKind::Directory
             }
         };
-        Ok(Entry { path, kind, mode: stat.mode, mtime: stat.mtime })
+        let is_file = matches!(kind, EntryKind::File { .. });
+        let is_shared = is_file && self.shared.names(&stat, &path);
+        Ok(Entry { path, kind, mode: stat.mode, mtime: stat.mtime, is_shared })
     }
 
     fn skipped(&self, path: &RelPath, name: Option<&[u8]>, reason: SkipReason) -> Skipped {
@@ -112,6 +121,28 @@ impl Walk {
         let folder = root.map(|root| root.locate(path)).unwrap_or_default();
         let file_path = name.map_or_else(|| folder.clone(), |name| folder.join(to_path(name)));
         Skipped { file_path, reason }
+    }
+}
+
+impl Shared {
+    /// The file, or a hard link to it if another name of it was met before.
+    fn kind_of(&mut self, stat: &Stat, path: &RelPath) -> EntryKind {
+        let file = EntryKind::File { size: stat.size };
+        let Some(id) = stat.id.filter(|_| stat.links > 1) else { return file };
+        match self.0.get(&id) {
+            Some(first) => EntryKind::HardLink { target: first.clone() },
+            None => {
+                if self.0.len() < MAX_SHARED {
+                    self.0.insert(id, path.clone());
+                }
+                file
+            }
+        }
+    }
+
+    /// Whether `path` is the name under which the file is remembered.
+    fn names(&self, stat: &Stat, path: &RelPath) -> bool {
+        stat.id.is_some_and(|id| self.0.get(&id) == Some(path))
     }
 }
 
