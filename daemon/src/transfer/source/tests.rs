@@ -307,6 +307,32 @@ fn a_folder_swapped_for_a_link_at_any_moment_gives_nothing_away() {
 }
 
 #[test]
+fn further_names_of_a_file_are_links_until_there_is_no_room_for_more() {
+    const NAMES: usize = 2_500;
+    let dir = fast_dir();
+    // Long paths, so that few links fill the room.
+    let deep = (0..15).fold(dir.path().join("tree"), |dir, _| dir.join("d".repeat(200)));
+    fs::create_dir_all(&deep).unwrap();
+    fs::write(deep.join("0"), "x").unwrap();
+    (1..NAMES).for_each(|n| fs::hard_link(deep.join("0"), deep.join(n.to_string())).unwrap());
+    fs::write(deep.join("alone"), "x").unwrap();
+    let entries: Vec<_> = source(dir.path(), &["tree"]).walk().map(Result::unwrap).collect();
+    let shared: Vec<_> = entries.iter().filter(|entry| entry.is_shared).collect();
+    let [first] = &shared[..] else { panic!("{shared:?}") };
+    let links = entries.iter().filter(|entry| match &entry.kind {
+        EntryKind::HardLink { target } => {
+            assert_eq!(target, &first.path);
+            true
+        }
+        _ => false,
+    });
+    let (links, bytes) = (links.count(), 2 * first.path.as_bytes().len());
+    assert!((1_000..NAMES - 1).contains(&links) && links * bytes <= 9 << 20, "{links}");
+    let files = entries.iter().filter(|entry| matches!(entry.kind, EntryKind::File { .. }));
+    assert_eq!(files.count() + links, NAMES + 1);
+}
+
+#[test]
 fn holes_read_as_zeros_and_data_behind_them_is_found() {
     const MIB: usize = 1 << 20;
     let dir = tempfile::tempdir().unwrap();

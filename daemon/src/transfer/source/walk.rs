@@ -22,10 +22,18 @@ pub struct Walk {
     shared: Shared,
 }
 
-/// Files with several names, by what they are: the first name that was met. One that finds no room is
-/// sent under each of its names.
+/// The most bytes of paths that hard links may have; further ones are sent as files. The receiver keeps
+/// them until the end, with the folders and symbolic links, in four times as much.
+const MAX_LINK_BYTES: usize = 8 << 20;
+
+/// Files with several names. One that finds no room is sent under each of its names.
 #[derive(Debug, Default)]
-struct Shared(HashMap<FileId, RelPath>);
+struct Shared {
+    /// The first name that was met, by what the file is.
+    first: HashMap<FileId, RelPath>,
+    /// Bytes of paths of the links so far.
+    link_bytes: usize,
+}
 
 #[derive(Debug)]
 struct Level {
@@ -129,20 +137,23 @@ impl Shared {
     fn kind_of(&mut self, stat: &Stat, path: &RelPath) -> EntryKind {
         let file = EntryKind::File { size: stat.size };
         let Some(id) = stat.id.filter(|_| stat.links > 1) else { return file };
-        match self.0.get(&id) {
-            Some(first) => EntryKind::HardLink { target: first.clone() },
-            None => {
-                if self.0.len() < MAX_SHARED {
-                    self.0.insert(id, path.clone());
-                }
-                file
+        let Some(first) = self.first.get(&id) else {
+            if self.first.len() < MAX_SHARED {
+                self.first.insert(id, path.clone());
             }
+            return file;
+        };
+        let bytes = self.link_bytes + first.as_bytes().len() + path.as_bytes().len();
+        if bytes > MAX_LINK_BYTES {
+            return file;
         }
+        self.link_bytes = bytes;
+        EntryKind::HardLink { target: first.clone() }
     }
 
     /// Whether `path` is the name under which the file is remembered.
     fn names(&self, stat: &Stat, path: &RelPath) -> bool {
-        stat.id.is_some_and(|id| self.0.get(&id) == Some(path))
+        stat.id.is_some_and(|id| self.first.get(&id) == Some(path))
     }
 }
 
