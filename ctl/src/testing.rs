@@ -234,6 +234,8 @@ pub fn transfer(state: TransferState) -> TransferView {
         started_at: 1_700_000_000,
         detail: None,
         error: None,
+        reason: None,
+        next_try: None,
         failures: Vec::new(),
         dest: None,
     }

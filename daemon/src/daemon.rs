@@ -4,7 +4,9 @@
 //! task and comes back as an event.
 
 mod local;
+mod outbox;
 mod people;
+mod receptions;
 mod registration;
 mod requests;
 mod transfers;
@@ -34,7 +36,7 @@ use crate::error::DaemonError;
 use crate::identity::Identity;
 use crate::peer::{PeerEvent, Peers, PeersConfig, Session};
 use crate::settings::Settings;
-use crate::store::{Contact, Store, StoreThread, TransferRecord};
+use crate::store::{Contact, Outgoing, Store, StoreThread, TransferRecord};
 use crate::supervisor::{self, Watchdog};
 use crate::transfer::{Engine, TransferId, Unrouted};
 
@@ -69,6 +71,8 @@ pub(crate) enum Event {
     Reached { id: TransferId, dest_dir: PathBuf, session: Session, answer: Answer },
     /// The sender of a request that an answer must reach was not found.
     NotReached { id: TransferId },
+    /// What is to be sent is there.
+    SourcesFound { to: Name, plan: Outgoing, answer: Answer },
     /// A page that was asked of a request's sender should have come by now.
     PageLate { id: TransferId, offset: u64 },
     /// What the user must hear about.
@@ -97,6 +101,12 @@ pub(crate) struct Daemon {
     online: HashMap<IdentityKey, bool>,
     transfers: HashMap<TransferId, Transfer>,
     requests: HashMap<TransferId, Request>,
+    /// The number of the outgoing transfer that was asked for last.
+    last_number: u64,
+    /// When the outbox is to be looked at.
+    alarm: Option<tokio::time::Instant>,
+    /// Whether the server knew us when it was last looked.
+    registered: bool,
     watchers: Vec<Responder>,
     warnings: Vec<String>,
     events: mpsc::Sender<Event>,
@@ -164,6 +174,9 @@ async fn run_once(
         online: HashMap::new(),
         transfers: HashMap::new(),
         requests: HashMap::new(),
+        last_number: 0,
+        alarm: None,
+        registered: false,
         watchers: Vec::new(),
         warnings: Vec::new(),
         events: events.clone(),
@@ -239,6 +252,10 @@ impl Daemon {
                     Some(event) => self.handle(event),
                     None => break,
                 },
+                () = reached(self.alarm) => {
+                    self.drop_forsaken();
+                    self.look_at_outbox();
+                }
             }
         }
     }
@@ -261,6 +278,7 @@ impl Daemon {
                 self.start_receiving(id, dest_dir, session, answer);
             }
             Event::NotReached { id } => self.show_request(id),
+            Event::SourcesFound { to, plan, answer } => self.on_sources_found(&to, plan, answer),
             Event::PageLate { id, offset } => self.on_page_late(id, offset),
             Event::Warning(text) => self.warn(text),
         }
@@ -327,10 +345,11 @@ impl Daemon {
 
     /// Ends in order: no new work, transfers with their partial files, sessions, registration, and
     /// last the store with all that these still had to write.
-    async fn shutdown(self, store_thread: StoreThread) {
+    async fn shutdown(mut self, store_thread: StoreThread) {
         self.engine.shutdown().await;
-        let views: Vec<_> = self.transfers.values().filter_map(Transfer::unsaved_record).collect();
-        for record in views {
+        let records: Vec<_> =
+            self.transfers.values_mut().filter_map(Transfer::unsaved_record).collect();
+        for record in records {
             if let Err(error) = self.store.put_transfer(record).await {
                 tracing::error!(%error, "cannot save a transfer");
             }
@@ -343,6 +362,14 @@ impl Daemon {
         self.tasks.wait().await;
         drop(self);
         store_thread.join();
+    }
+}
+
+/// Waits until `instant`; without one, for ever.
+async fn reached(instant: Option<tokio::time::Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
     }
 }
 

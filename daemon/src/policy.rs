@@ -27,6 +27,8 @@ pub(crate) struct Rules {
     pub(crate) waiting: Count,
     /// Transfers that are being received.
     pub(crate) running: Count,
+    /// Accepted ones whose sender is away.
+    pub(crate) kept: Count,
 }
 
 /// How many there are.
@@ -47,6 +49,12 @@ pub(crate) const MAX_WAITING_OF_STRANGERS: usize = 60;
 pub(crate) const MAX_RUNNING: usize = 64;
 /// Of one sender, who shall not keep others out.
 pub(crate) const MAX_RUNNING_OF_SENDER: usize = 32;
+
+/// The most unfinished transfers that are kept while their senders are away; each has content on the
+/// disk.
+pub(crate) const MAX_KEPT: usize = 1_000;
+/// Of one sender.
+pub(crate) const MAX_KEPT_OF_SENDER: usize = 100;
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +81,8 @@ pub(crate) fn decide(sender: &Sender, bytes: u64, rules: &Rules) -> Decision {
         }
         Accept::Always if rules.running.of_all >= MAX_RUNNING => Decision::Busy,
         Accept::Always if rules.running.of_sender >= MAX_RUNNING_OF_SENDER => Decision::Busy,
+        Accept::Always if rules.kept.of_all >= MAX_KEPT => Decision::Busy,
+        Accept::Always if rules.kept.of_sender >= MAX_KEPT_OF_SENDER => Decision::Busy,
         Accept::Always => {
             let dest_dir = sender.dest_dir.clone().unwrap_or_else(|| rules.received_dir.clone());
             Decision::Accept { dest_dir, max_bytes }
@@ -103,6 +113,7 @@ mod tests {
             max_bytes: None,
             waiting: Count::default(),
             running: Count::default(),
+            kept: Count::default(),
         }
     }
 
@@ -138,6 +149,10 @@ mod tests {
         assert_eq!(decide(&contact(Accept::Ask), 1, &busy(0, 100)), Decision::Busy);
         for (of_sender, of_all) in [(0, MAX_RUNNING), (MAX_RUNNING_OF_SENDER, 40)] {
             let full = Rules { running: Count { of_sender, of_all }, ..rules() };
+            assert_eq!(decide(&contact(Accept::Always), 1, &full), Decision::Busy);
+        }
+        for (of_sender, of_all) in [(0, MAX_KEPT), (MAX_KEPT_OF_SENDER, 100)] {
+            let full = Rules { kept: Count { of_sender, of_all }, ..rules() };
             assert_eq!(decide(&contact(Accept::Always), 1, &full), Decision::Busy);
         }
     }

@@ -71,6 +71,12 @@ const KEYS: &[Key] = &[
         expected: "a number of bytes",
     },
     Key {
+        name: "keep-partial",
+        help: "days that an unfinished transfer is kept for a sender who went away",
+        default: "7",
+        expected: "a number of days, 1 to 3650",
+    },
+    Key {
         name: "port",
         help: "the UDP port for direct links; 0 for any free one",
         default: "0",
@@ -145,6 +151,11 @@ impl Settings {
         self.text("max-size").parse().ok().filter(|most| *most > 0)
     }
 
+    /// For how many days the content of an unfinished transfer is kept.
+    pub(crate) fn keep_days(&self) -> u64 {
+        self.text("keep-partial").parse().unwrap_or(7)
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.text("port").parse().unwrap_or(0)
     }
@@ -213,6 +224,7 @@ fn check(key: &Key, value: &str) -> Result<(), SettingsError> {
             "received-dir" => Path::new(value).is_absolute(),
             "accept-strangers" => parse_accept(value).is_some(),
             "max-size" => value.parse::<u64>().is_ok(),
+            "keep-partial" => value.parse::<u64>().is_ok_and(|days| (1..=3650).contains(&days)),
             "port" => value.parse::<u16>().is_ok(),
             "guess-ports" => value.parse::<bool>().is_ok(),
             _ => false,

@@ -2,6 +2,7 @@
 //! waits for the disk.
 
 mod contacts;
+mod plan;
 mod transfers;
 
 use std::path::Path;
@@ -13,6 +14,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 pub(crate) use self::contacts::Contact;
+pub(crate) use self::plan::{Ended, Incoming, Outgoing, Plan};
 pub(crate) use self::transfers::{RequestRecord, TransferRecord};
 
 /// Why the state cannot be read or written.
@@ -27,7 +29,8 @@ pub(crate) enum StoreError {
 }
 
 /// The schema, one step per version; a step is never changed once it was released.
-const MIGRATIONS: &[&str] = &[include_str!("store/schema_1.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("store/schema_1.sql"), include_str!("store/schema_2.sql")];
 
 /// Jobs that may wait for the thread. Full: the one who asks waits; the event loop never asks, it
 /// spawns.

@@ -23,12 +23,12 @@ pub(crate) mod testing;
 mod zeros;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use filefleet_server::protos::certificate::IdentityKey;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,11 +65,13 @@ pub(crate) struct Unrouted {
 #[derive(Debug)]
 pub(crate) struct Turn(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
-/// A running transfer: its progress, and how to cancel it.
+/// A running transfer: its progress, and what it can be told.
 #[derive(Debug, Clone)]
 pub(crate) struct Running {
     pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) cancel: CancellationToken,
+    /// The peer may be there (again): an outgoing one that waits for an answer asks once more.
+    pub(crate) wake: Arc<Notify>,
 }
 
 /// What ends a transfer from this side.
@@ -116,6 +118,13 @@ struct Route {
     jobs: Option<mpsc::Sender<Job>>,
 }
 
+/// One run of a transfer, told from others by its mailbox.
+#[derive(Debug)]
+struct Run {
+    id: TransferId,
+    mailbox: mpsc::WeakSender<Inbound>,
+}
+
 /// Messages that may wait for a transfer's task. Full: the session waits, and with it only this peer.
 const MAILBOX: usize = 256;
 /// Blocks that may wait for a writing thread. Full: streams wait, then flow control holds the sender.
@@ -138,9 +147,14 @@ impl Engine {
     pub(crate) fn send(&self, order: Order, peers: &Peers) -> Running {
         let (id, identity) = (order.id, order.expected);
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
-        self.routes().insert(id, Route { identity, mailbox, jobs: None });
+        let run = self.route_to(id, Route { identity, mailbox, jobs: None });
         let (progress, stop, running) = self.prepare();
-        self.spawn(id, send::run(order, peers.clone(), inbox, progress, stop));
+        let wake = Arc::clone(&running.wake);
+        let task = send::run(order, peers.clone(), inbox, progress, stop, wake);
+        self.spawn(run, async move {
+            task.await;
+            Vec::new()
+        });
         running
     }
 
@@ -150,9 +164,9 @@ impl Engine {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let (jobs, job_queue) = mpsc::channel(JOB_QUEUE);
         let identity = Some(session.identity());
-        self.routes().insert(id, Route { identity, mailbox, jobs: Some(jobs.clone()) });
+        let run = self.route_to(id, Route { identity, mailbox, jobs: Some(jobs.clone()) });
         let (progress, stop, running) = self.prepare();
-        self.spawn(id, receive::run(reception, session, inbox, jobs, job_queue, progress, stop));
+        self.spawn(run, receive::run(reception, session, inbox, jobs, job_queue, progress, stop));
         running
     }
 
@@ -161,22 +175,45 @@ impl Engine {
         let shutdown = self.shared.shutdown.clone();
         let cancel = shutdown.child_token();
         let progress = watch::Sender::new(Progress::default());
-        let running = Running { progress: progress.subscribe(), cancel: cancel.clone() };
+        let (progress_end, wake) = (progress.subscribe(), Arc::default());
+        let running = Running { progress: progress_end, cancel: cancel.clone(), wake };
         (progress, Stop { cancel, shutdown }, running)
     }
 
-    fn spawn(&self, id: TransferId, task: impl Future<Output = ()> + Send + 'static) {
+    /// From now on what comes for this transfer goes this way.
+    fn route_to(&self, id: TransferId, route: Route) -> Run {
+        let run = Run { id, mailbox: route.mailbox.downgrade() };
+        self.routes().insert(id, route);
+        run
+    }
+
+    /// Runs a transfer's task. What it gives back was said too late for it.
+    fn spawn(&self, run: Run, task: impl Future<Output = Vec<Inbound>> + Send + 'static) {
         let engine = self.clone();
         self.shared.tasks.spawn(async move {
-            task.await;
-            engine.end(id);
+            let late = task.await;
+            let transfer = run.id;
+            engine.end(&run);
+            for Inbound { session, message } in late {
+                let turn = Arc::new(Semaphore::new(1)).acquire_owned().await;
+                let turn = Turn(turn.expect("a new semaphore is open"));
+                let unrouted = Unrouted { session, transfer, message, turn };
+                // A daemon that no longer listens is about to end.
+                drop(engine.shared.unrouted.send(unrouted).await);
+            }
         });
     }
 
-    /// A transfer has ended; after the last one the daemon is small again.
-    fn end(&self, id: TransferId) {
+    /// A run has ended; after the last one the daemon is small again.
+    fn end(&self, run: &Run) {
         let mut routes = self.routes();
-        routes.remove(&id);
+        // The transfer may run again already, by another route.
+        let is_ours = |route: &Route| {
+            run.mailbox.upgrade().is_some_and(|own| own.same_channel(&route.mailbox))
+        };
+        if routes.get(&run.id).is_some_and(is_ours) {
+            routes.remove(&run.id);
+        }
         if routes.is_empty() {
             let budget = self.shared.budget.clone();
             self.shared.tasks.spawn_blocking(move || {
@@ -296,7 +333,7 @@ impl Engine {
         }
     }
 
-    /// Cancels every transfer and waits until their partial files are gone.
+    /// Interrupts every transfer and waits until each has put down what it has.
     pub(crate) async fn shutdown(&self) {
         self.shared.shutdown.cancel();
         self.shared.tasks.close();
@@ -316,13 +353,10 @@ pub(crate) fn folder_id(sender: &IdentityKey, id: TransferId) -> FolderId {
     folder_id
 }
 
-/// Folders of transfers that a crash left behind are removed with this.
-pub(crate) fn remove_leftovers(leftovers: &[(PathBuf, FolderId)]) {
-    for (dest_dir, folder_id) in leftovers {
-        let removed =
-            dest::Destination::create(dest_dir, *folder_id).and_then(|dest| dest.abandon());
-        if let Err(error) = removed {
-            tracing::debug!(%error, "what a crash left behind is not to be removed");
-        }
+/// Removes the partial folder of a transfer that does not run and will not go on.
+pub(crate) fn remove_partial(dest_dir: &Path, folder_id: FolderId) {
+    let removed = dest::Destination::create(dest_dir, folder_id).and_then(|dest| dest.abandon());
+    if let Err(error) = removed {
+        tracing::debug!(%error, "the partial folder of a transfer is not to be removed");
     }
 }

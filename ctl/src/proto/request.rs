@@ -29,12 +29,15 @@ pub enum Call {
         /// `HOST[:PORT][#FINGERPRINT]`.
         server: String,
     },
-    /// Send files and folders: `Reply::SendStarted` at once.
+    /// Send files and folders, now or when the receiver is there: `Reply::SendStarted` at once.
     Send {
         /// The receiver's name.
         to: String,
         /// Absolute; symbolic links are not resolved.
         paths: Vec<WirePath>,
+        /// Fail if the receiver cannot be reached at first, instead of waiting for that.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        no_queue: bool,
     },
     /// The requests that wait for an answer: `Reply::Requests`.
     Requests,

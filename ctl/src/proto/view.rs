@@ -88,6 +88,12 @@ pub struct TransferView {
     pub detail: Option<String>,
     /// Why it failed.
     pub error: Option<ControlError>,
+    /// What stands in the way of one that is queued or paused, if anything does.
+    #[serde(default)]
+    pub reason: Option<ControlError>,
+    /// When one that is queued or paused is tried again if nothing else wakes it before.
+    #[serde(default)]
+    pub next_try: Option<u64>,
     /// The files that failed while the rest went on; the first 100.
     pub failures: Vec<FileFailure>,
     /// Where it is received.
@@ -113,7 +119,7 @@ pub enum TransferState {
     Waiting,
     /// Data moves.
     Active,
-    /// Every link is lost; it goes on by itself when one is back.
+    /// It had begun, and the other person went away or has no room; it goes on by itself.
     Paused,
     /// Everything was verified and stored.
     Done,

@@ -49,7 +49,7 @@ fn known() -> Vec<ContactView> {
 fn receiver(daemon: &FakeDaemon) -> String {
     assert!(matches!(daemon.next_call(), Call::Contacts));
     match daemon.next_call() {
-        Call::Send { to, paths } => {
+        Call::Send { to, paths, .. } => {
             assert!(paths[0].as_path().ends_with("a"));
             to
         }

@@ -91,7 +91,7 @@ fn paths_are_made_absolute_and_links_are_kept() {
     #[cfg(not(unix))]
     fs::write(folder.join("link"), "").unwrap();
     user.ffctl(&["send", "bob", "./a", "d/", "link", "d/.."]).done();
-    let Call::Send { to, paths } = daemon.next_call() else { panic!("expected a send") };
+    let Call::Send { to, paths, .. } = daemon.next_call() else { panic!("expected a send") };
     assert_eq!(to, "bob");
     let paths: Vec<_> = paths.iter().map(WirePath::as_path).collect();
     let [file, dir, link] = ["a", "d", "link"].map(|name| folder.join(name));
@@ -177,6 +177,58 @@ fn who_cannot_be_reached_is_an_exit_code_of_its_own() {
         let (user, _daemon) = sender(vec![failed]);
         user.ffctl(&["send", "bob", "a"]).failed(5, "ffctl: bob is away\n");
     }
+}
+
+/// A transfer that waits for bob to come.
+fn queued() -> TransferView {
+    let reason = ControlError::new(ErrorCode::Offline, "'bob' is not online");
+    let reason = Some(reason.with_hint("it is sent as soon as both computers are on"));
+    TransferView { reason, next_try: Some(7), ..in_state(TransferState::Queued) }
+}
+
+#[test]
+fn who_cannot_be_reached_gets_it_later_and_the_command_ends() {
+    let (user, _daemon) = sender(vec![in_state(TransferState::Queued), queued()]);
+    let outcome = user.ffctl(&["send", "bob", "a"]);
+    assert_eq!((outcome.exit_code, outcome.stdout.as_str()), (6, &*format!("{ID}\n")));
+    assert_eq!(
+        outcome.stderr,
+        "queued: bob\nqueued: 'bob' is not online\n\
+         hint: it is sent as soon as both computers are on\n"
+    );
+    let outcome = user.ffctl(&["send", "--json", "bob", "a"]);
+    assert_eq!(outcome.exit_code, 6);
+    let last = outcome.json().pop().unwrap();
+    assert_eq!((&last["event"], &last["transfer"]), (&json!("queued"), &json!(ID)));
+    assert_eq!((&last["reason"]["code"], &last["next_try"]), (&json!("offline"), &json!(7)));
+}
+
+#[test]
+fn waiting_follows_a_queued_transfer_to_its_end() {
+    let (user, _daemon) = sender(vec![queued(), queued(), in_state(TransferState::Done)]);
+    let outcome = user.ffctl(&["send", "--wait", "bob", "a"]).done();
+    assert!(outcome.stdout.starts_with("sent 3 files"), "{outcome:?}");
+}
+
+#[test]
+fn what_has_begun_is_followed_though_the_receiver_went_away() {
+    let paused = TransferView { state: TransferState::Paused, ..queued() };
+    let news = vec![in_state(TransferState::Active), paused, in_state(TransferState::Done)];
+    let (user, _daemon) = sender(news);
+    user.ffctl(&["send", "bob", "a"]).done();
+}
+
+#[test]
+fn whether_it_may_wait_is_the_users_to_say() {
+    let (user, daemon) = sender(vec![in_state(TransferState::Done)]);
+    for (option, refuses) in [("--wait", false), ("--no-queue", true)] {
+        user.ffctl(&["send", option, "bob", "a"]).done();
+        let Call::Send { no_queue, .. } = daemon.next_call() else { panic!("expected a send") };
+        assert_eq!(no_queue, refuses);
+        assert_eq!(daemon.next_call(), Call::Watch);
+    }
+    assert_eq!(user.ffctl(&["send", "--wait", "--no-queue", "bob", "a"]).exit_code, 2);
+    assert_eq!(user.ffctl(&["send", "--wait", "--detach", "bob", "a"]).exit_code, 2);
 }
 
 #[test]

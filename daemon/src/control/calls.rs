@@ -12,9 +12,7 @@ impl Daemon {
     pub(crate) fn call(&mut self, call: Call, answer: Answer) {
         let now = match call {
             Call::Register { name, server } => return self.register(&name, &server, answer),
-            Call::Send { to, paths } => {
-                return self.send(&to, paths.iter().map(path).collect(), answer);
-            }
+            Call::Send { to, paths, no_queue } => return self.send(&to, paths, !no_queue, answer),
             Call::Accept { id, to } => return self.accept(&id, to.as_ref().map(path), answer),
             Call::RequestShow { id, offset, limit } => {
                 return self.request_page(&id, offset, limit, answer);

@@ -71,10 +71,42 @@ pub(crate) fn stopping() -> ControlError {
     new(ErrorCode::Interrupted, "filefleetd is being stopped")
 }
 
-/// What happened to a transfer that the daemon was in the middle of when it was last stopped.
+/// What became of a transfer that was not to wait and that a stop of the daemon cut off.
 pub(crate) fn cut_off() -> ControlError {
-    new(ErrorCode::Interrupted, "filefleetd was stopped in the middle of it")
-        .with_hint("send it again; what had arrived is kept")
+    new(ErrorCode::Interrupted, "filefleetd was stopped before it began")
+        .with_hint("send it again, without --no-queue if it may wait")
+}
+
+/// What became of a transfer whose sender did not come back for so many days.
+pub(crate) fn sender_gone(peer: &str, days: u64) -> ControlError {
+    new(ErrorCode::Offline, format!("'{peer}' did not come back within {days} days"))
+        .with_hint("what had arrived was removed; ask them to send it again")
+}
+
+/// The outbox holds as much as it may.
+pub(crate) fn outbox_full() -> ControlError {
+    new(ErrorCode::RateLimited, "too many transfers wait to be sent already")
+        .with_hint("see 'ffctl transfers'; 'ffctl cancel ID' gives one up")
+}
+
+/// A source is not there, or not to be seen.
+pub(crate) fn source_missing(source: &std::path::Path, failure: &std::io::Error) -> ControlError {
+    let code = match failure.kind() {
+        std::io::ErrorKind::PermissionDenied => ErrorCode::PermissionDenied,
+        _ => ErrorCode::FileNotFound,
+    };
+    new(code, format!("cannot read {}: {failure}", source.display()))
+        .with_hint("nothing was sent; check the path")
+}
+
+/// What a transfer waits for whose last run ended with `fault`.
+pub(crate) fn of_waiting(peer: &str, fault: &Fault) -> ControlError {
+    let error = of_fault(peer, fault);
+    match fault.cause {
+        Cause::Offline => error.with_hint("it is sent as soon as both computers are on"),
+        Cause::NotRegistered => error,
+        _ => error.with_hint("it is tried again by itself; 'ffctl cancel ID' gives it up"),
+    }
 }
 
 pub(crate) fn other_server(server: &ServerAddress) -> ControlError {
@@ -220,9 +252,8 @@ fn hint_of(reason: Reason, by_peer: bool) -> &'static str {
         (Reason::PermissionDenied | Reason::DestinationGone, true) => {
             "they must choose another folder: 'ffctl contacts set YOU --dir DIR', or 'ffctl accept ID --to DIR'"
         }
-        (Reason::GoingAway | Reason::Unknown, _) => {
-            "send again when it runs; what had arrived is kept"
-        }
+        (Reason::GoingAway, _) => "it goes on when it runs again",
+        (Reason::Unknown, _) => "send it again",
         (Reason::TooLarge, true) => {
             "they can raise the bound: 'ffctl contacts set YOU --max-size SIZE'"
         }

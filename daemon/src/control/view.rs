@@ -79,32 +79,66 @@ pub(crate) fn new_transfer(
         started_at,
         detail: None,
         error: None,
+        reason: None,
+        next_try: None,
         failures: Vec::new(),
         dest: None,
     }
 }
 
-/// Brings a transfer's view up to date.
-pub(crate) fn update(view: &mut TransferView, progress: &Progress) {
+/// What earlier runs of a transfer count for in its view.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Before {
+    seconds: f64,
+    links: std::collections::BTreeMap<LinkKind, u64>,
+}
+
+impl Before {
+    /// Everything that a view shows at the end of a run.
+    pub(crate) fn of(view: &TransferView) -> Self {
+        Self { seconds: view.seconds, links: view.links.clone() }
+    }
+}
+
+/// Brings a transfer's view up to date. `resting` is its state while nothing is going on.
+pub(crate) fn update(
+    view: &mut TransferView,
+    progress: &Progress,
+    before: &Before,
+    resting: TransferState,
+) {
     let totals = progress.totals;
-    view.state = state(progress.state);
-    view.files = totals.files.max(progress.files_done);
+    view.state = state(progress.state).unwrap_or(resting);
+    // A run that has not counted yet knows less than the one before.
+    if totals != Default::default() {
+        view.files = totals.files;
+        view.bytes = totals.bytes;
+        view.total_known = totals.exact;
+    }
     view.files_done = progress.files_done;
-    view.bytes = totals.bytes.max(progress.bytes_done);
     view.bytes_done = progress.bytes_done;
-    view.total_known = totals.exact;
-    view.rate = progress.rate;
-    view.seconds = progress.active.as_secs_f64();
-    let bytes = [
+    view.files = view.files.max(view.files_done);
+    view.bytes = view.bytes.max(view.bytes_done);
+    view.rate = if progress.state.is_over() { 0 } else { progress.rate };
+    view.seconds = before.seconds + progress.active.as_secs_f64();
+    view.links = before.links.clone();
+    for (kind, bytes) in [
         (LinkKind::Lan, progress.links.lan),
         (LinkKind::Direct, progress.links.direct),
         (LinkKind::Relayed, progress.links.relayed),
-    ];
-    view.links = bytes.into_iter().filter(|(_, bytes)| *bytes > 0).collect();
+    ] {
+        if bytes > 0 {
+            *view.links.entry(kind).or_default() += bytes;
+        }
+    }
     let shown = if progress.state.is_final() { progress.links.most() } else { progress.link };
     view.link = shown.or(progress.link).map(link_kind);
-    view.detail = progress.detail.clone().filter(|_| !progress.state.is_final());
-    view.error = progress.fault.as_ref().map(|fault| error::of_fault(&view.peer, fault));
+    view.detail = progress.detail.clone().filter(|_| !progress.state.is_over());
+    if !matches!(progress.state, State::Queued | State::Interrupted | State::Paused) {
+        (view.reason, view.next_try) = (None, None);
+    }
+    let fault = progress.fault.as_ref().filter(|_| progress.state.is_final());
+    view.error = fault.map(|fault| error::of_fault(&view.peer, fault));
     let failure = |fault: &crate::transfer::progress::FileFault| FileFailure {
         path: fault.path.clone(),
         message: match fault.text.as_str() {
@@ -115,16 +149,18 @@ pub(crate) fn update(view: &mut TransferView, progress: &Progress) {
     view.failures = progress.file_faults.iter().map(failure).collect();
 }
 
-fn state(state: State) -> TransferState {
-    match state {
-        State::Queued => TransferState::Queued,
+/// The state as it is shown; `None` while nothing is going on, yet or for the moment.
+fn state(state: State) -> Option<TransferState> {
+    Some(match state {
+        State::Queued | State::Interrupted => return None,
         State::Waiting => TransferState::Waiting,
         State::Active => TransferState::Active,
+        State::Paused => TransferState::Paused,
         State::Done => TransferState::Done,
         State::Failed => TransferState::Failed,
         State::Declined => TransferState::Declined,
         State::Cancelled => TransferState::Cancelled,
-    }
+    })
 }
 
 fn link_kind(kind: peer::LinkKind) -> LinkKind {
@@ -193,6 +229,28 @@ mod tests {
         new_transfer(TransferId([1; 16]), Direction::Outgoing, "bob".to_owned(), "f".to_owned(), 7)
     }
 
+    fn updated(view: &mut TransferView, progress: &Progress) {
+        update(view, progress, &Before::default(), TransferState::Queued);
+    }
+
+    #[test]
+    fn a_run_counts_on_from_the_runs_before_and_keeps_their_totals_until_it_has_its_own() {
+        let mut view = view();
+        (view.files, view.bytes, view.total_known, view.seconds) = (7, 70, true, 1.5);
+        view.links = [(LinkKind::Lan, 5)].into();
+        let before = Before::of(&view);
+        let mut progress = Progress { state: State::Interrupted, ..Progress::default() };
+        progress.links.add(peer::LinkKind::Lan, 3);
+        progress.links.add(peer::LinkKind::Relayed, 1);
+        progress.active = std::time::Duration::from_secs(2);
+        for _ in 0..2 {
+            update(&mut view, &progress, &before, TransferState::Paused);
+        }
+        assert_eq!((view.files, view.bytes, view.total_known, view.seconds), (7, 70, true, 3.5));
+        assert_eq!(view.links, [(LinkKind::Lan, 8), (LinkKind::Relayed, 1)].into());
+        assert_eq!((view.state, view.error), (TransferState::Paused, None));
+    }
+
     fn preview(path: &[u8]) -> Preview {
         let path = crate::transfer::entry::RelPath::decode(path).unwrap();
         Preview { path, kind: PreviewKind::File, size: 3 }
@@ -208,18 +266,18 @@ mod tests {
         };
         progress.links.add(peer::LinkKind::Relayed, 10);
         let mut view = view();
-        update(&mut view, &progress);
+        updated(&mut view, &progress);
         assert_eq!((view.link, view.detail.is_some()), (Some(LinkKind::Direct), true));
         assert_eq!(view.links, [(LinkKind::Relayed, 10)].into());
         progress.state = State::Done;
-        update(&mut view, &progress);
+        updated(&mut view, &progress);
         assert_eq!((view.link, view.detail), (Some(LinkKind::Relayed), None));
     }
 
     #[test]
     fn never_more_is_done_than_there_is() {
         let mut view = view();
-        update(&mut view, &Progress { files_done: 2, bytes_done: 9, ..Progress::default() });
+        updated(&mut view, &Progress { files_done: 2, bytes_done: 9, ..Progress::default() });
         assert_eq!((view.files, view.bytes, view.total_known), (2, 9, false));
     }
 
@@ -231,7 +289,7 @@ mod tests {
         progress.file_failed("a".to_owned(), Reason::Io, String::new());
         progress.file_failed("b".to_owned(), Reason::Io, "why".to_owned());
         let mut view = view();
-        update(&mut view, &progress);
+        updated(&mut view, &progress);
         assert_eq!(view.error.unwrap().message, "2 of the files could not be sent");
         let messages: Vec<_> =
             view.failures.iter().map(|failure| failure.message.as_str()).collect();

@@ -85,11 +85,15 @@ impl Daemon {
             PeerEvent::Session { session, messages, streams } => {
                 if self.sends_to(session.name()) {
                     self.pin(&session);
+                    self.met(&session);
                 }
+                let name = session.name().clone();
+                self.tell_untold(&session);
                 if self.contact_of(&session).is_some() {
                     session.allow_direct();
                 }
                 self.engine.serve(session, messages, streams);
+                self.wake_for_session(&name);
             }
             PeerEvent::IdentityRefused { name, identity } => {
                 self.on_identity_refused(&name, identity)

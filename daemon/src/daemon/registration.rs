@@ -101,7 +101,7 @@ impl Daemon {
         self.contacts =
             contacts.into_iter().map(|contact| (contact.name.clone(), contact)).collect();
         self.publish_contacts();
-        self.show_registration();
+        self.on_registration();
         let _ = answer.send(Ok(Reply::Done));
     }
 
@@ -149,14 +149,26 @@ impl Daemon {
                 if let Some(view) = contact.map(|contact| self.contact_view(contact)) {
                     self.show(&Shown::Contact(view));
                 }
-            }
-            rendezvous::Event::StateChanged => {
-                if !self.registration_state().is_some_and(|state| state.registered) {
-                    self.online.clear();
+                if online {
+                    self.wake_identity(&identity);
                 }
-                self.show_registration();
             }
+            rendezvous::Event::StateChanged => self.on_registration(),
         }
+    }
+
+    /// The registration may be another one, or none.
+    fn on_registration(&mut self) {
+        let registered = self.registration_state().is_some_and(|state| state.registered);
+        if !registered {
+            self.online.clear();
+        }
+        self.show_registration();
+        if registered && !std::mem::replace(&mut self.registered, registered) {
+            self.wake_all();
+            self.look_for_senders();
+        }
+        self.registered = registered;
     }
 }
 

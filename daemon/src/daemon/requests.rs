@@ -9,12 +9,15 @@ use std::path::PathBuf;
 
 use filefleet_ctl::proto::{Event as Shown, RequestView, TransferState};
 
+use super::receptions::Accepted;
+use super::transfers::Transfer;
 use super::{Answer, Daemon, Event, unix_now};
 use crate::control::view;
 use crate::error::DaemonError;
 use crate::peer::Session;
 use crate::policy::{self, Count, Decision, Rules, Sender};
-use crate::store::{RequestRecord, TransferRecord};
+use crate::store::{Ended, RequestRecord, TransferRecord};
+use crate::transfer::progress::Fault;
 use crate::transfer::proto::{Answer as WireAnswer, Envelope, Message, Preview, Totals};
 use crate::transfer::{Reason, TransferId, Turn, Unrouted};
 
@@ -44,7 +47,7 @@ impl Daemon {
             let record = Some(Box::new(record.clone()));
             return self.on_unrouted(unrouted, record);
         }
-        if !matches!(unrouted.message, Message::Request { .. }) {
+        if !needs_record(&unrouted.message) {
             return self.on_unrouted(unrouted, None);
         }
         let store = self.store.clone();
@@ -67,23 +70,16 @@ impl Daemon {
         let Unrouted { session, transfer, message, turn } = unrouted;
         match message {
             Message::Request { totals, preview } => match record {
-                Some(record) => {
-                    // It began while this request was on its way: taken once, it goes on from here.
-                    let again = Message::Request { totals, preview };
-                    if record.is_final || !self.engine.redeliver(&session, transfer, again) {
-                        self.answer_from_record(&session, &record);
-                    }
-                }
+                Some(record) => self.on_repeated(&session, &record, totals, preview),
                 None => self.on_request(session, transfer, totals, preview, turn),
             },
             Message::Totals(totals) => self.on_totals(&session, transfer, totals, turn),
-            Message::Cancel { .. } => self.on_withdrawn(&session, transfer),
+            Message::Cancel { reason, text } => self.on_cancelled(&session, transfer, reason, text),
             Message::Page { offset, last, entries } => {
                 self.on_page(&session, transfer, offset, last, &entries);
             }
             Message::Answer(WireAnswer::Accept { .. }) => {
-                let message = Message::Cancel { reason: Reason::Unknown, text: String::new() };
-                self.reply(&session, transfer, message);
+                self.on_late_accept(&session, transfer, record.as_deref());
             }
             // Late words about what is over.
             _ => {}
@@ -99,27 +95,53 @@ impl Daemon {
         });
     }
 
-    /// A transfer that has ended: the sender did not hear, and is told again.
-    fn answer_from_record(&self, session: &Session, record: &TransferRecord) {
-        if record.identity != Some(session.identity()) || !record.incoming {
+    /// A request for a transfer that is known already: its sender lost the last session, or this
+    /// side's answer.
+    fn on_repeated(
+        &mut self,
+        session: &Session,
+        record: &TransferRecord,
+        totals: Totals,
+        preview: Vec<Preview>,
+    ) {
+        let id = record.id;
+        let of_sender = record.plan.is_incoming() && record.identity == Some(session.identity());
+        if !of_sender {
             let message = Message::Cancel { reason: Reason::Unknown, text: String::new() };
-            return self.reply(session, record.id, message);
+            return self.reply(session, id, message);
         }
-        let view = &record.view;
-        let message = match view.state {
-            TransferState::Done => {
-                Message::Complete { files: view.files_done, bytes: view.bytes_done }
+        let rests = self.transfers.get(&id).is_some_and(Transfer::rests);
+        match record.is_final {
+            true => self.reply(session, id, outcome(record)),
+            false if !rests => {
+                // It began while this request was on its way: taken once, it goes on from here. If
+                // its mailbox is full, its peer says far too much, and asks again in any case.
+                self.engine.redeliver(session, id, Message::Request { totals, preview });
             }
-            TransferState::Declined => Message::Answer(WireAnswer::Decline {
-                reason: Reason::Declined,
-                text: String::new(),
-            }),
-            TransferState::Cancelled => {
-                Message::Cancel { reason: Reason::Cancelled, text: String::new() }
+            false if self.has_room_for(&session.identity()) => self.receive_on(id, session),
+            false => self.decline_with(session, id, Reason::Busy, ""),
+        }
+    }
+
+    /// The receiver of something that does not run just now accepts it.
+    fn on_late_accept(
+        &mut self,
+        session: &Session,
+        transfer: TransferId,
+        record: Option<&TransferRecord>,
+    ) {
+        let ours = record.filter(|record| {
+            !record.plan.is_incoming() && record.identity.is_none_or(|it| it == session.identity())
+        });
+        match ours {
+            Some(record) if !record.is_final => self.wake_peer(session.name()),
+            ours => {
+                let cancelled =
+                    ours.is_some_and(|record| record.view.state == TransferState::Cancelled);
+                let reason = if cancelled { Reason::Cancelled } else { Reason::Unknown };
+                self.reply(session, transfer, Message::Cancel { reason, text: String::new() });
             }
-            _ => Message::Cancel { reason: Reason::Unknown, text: String::new() },
-        };
-        self.reply(session, record.id, message);
+        }
     }
 
     fn on_request(
@@ -142,7 +164,7 @@ impl Daemon {
         match decision {
             Decision::Accept { dest_dir, max_bytes } => {
                 let label = view::label_of_preview(&preview);
-                self.receive(id, &session, dest_dir, max_bytes, totals, label);
+                self.receive(Accepted { id, dest_dir, max_bytes, totals, label }, &session);
             }
             Decision::Ask => self.keep_request(session, id, totals, &preview, turn),
             Decision::Refuse => self.decline_with(&session, id, Reason::NotAllowed, ""),
@@ -182,7 +204,8 @@ impl Daemon {
             received_dir: self.received_dir(),
             max_bytes: self.settings.max_size(),
             waiting,
-            running: self.incoming_running(&session.identity()),
+            running: self.incoming_count(&session.identity(), |it| it.running.is_some()),
+            kept: self.incoming_count(&session.identity(), Transfer::rests),
         }
     }
 
@@ -250,10 +273,16 @@ impl Daemon {
         });
     }
 
-    fn on_withdrawn(&mut self, session: &Session, id: TransferId) {
-        let of_sender = |request: &Request| request.record.identity == session.identity();
-        if self.requests.get(&id).is_some_and(of_sender) {
+    /// The other side says that something is over that does not run here.
+    fn on_cancelled(&mut self, session: &Session, id: TransferId, reason: Reason, text: String) {
+        let identity = session.identity();
+        if self.requests.get(&id).is_some_and(|request| request.record.identity == identity) {
             self.forget_request(id);
+        }
+        let of_peer = |it: &Transfer| it.rests() && it.record.identity == Some(identity);
+        let fault = Fault::from_peer(reason, text);
+        if self.transfers.get(&id).is_some_and(of_peer) && !fault.is_passing() {
+            self.end_resting(id, &fault);
         }
     }
 
@@ -271,5 +300,29 @@ impl Daemon {
             one.received_at.cmp(&other.received_at).then(one.id.cmp(&other.id))
         });
         views
+    }
+}
+
+/// Whether what a message means depends on how its transfer ended.
+fn needs_record(message: &Message) -> bool {
+    matches!(message, Message::Request { .. } | Message::Answer(WireAnswer::Accept { .. }))
+}
+
+/// What a sender is told that comes back to a transfer which has ended here.
+fn outcome(record: &TransferRecord) -> Message {
+    let view = &record.view;
+    let ended = record.plan.incoming().and_then(|plan| plan.ended.as_ref());
+    let (reason, text) = match (view.state, ended) {
+        (TransferState::Done, _) => {
+            return Message::Complete { files: view.files_done, bytes: view.bytes_done };
+        }
+        (_, Some(Ended { reason, text })) => (Reason::from_number(*reason), text.clone()),
+        (TransferState::Declined, None) => (Reason::Declined, String::new()),
+        (TransferState::Cancelled, None) => (Reason::Cancelled, String::new()),
+        _ => (Reason::Unknown, String::new()),
+    };
+    match view.state {
+        TransferState::Declined => Message::Answer(WireAnswer::Decline { reason, text }),
+        _ => Message::Cancel { reason, text },
     }
 }

@@ -1,143 +1,161 @@
-//! The transfers that the daemon knows: running ones, recent ones, and those that wait for an answer
-//! since before the last restart.
-
-use std::path::PathBuf;
+//! The transfers that the daemon knows: those that run, those that rest until they can go on, and
+//! those that ended a short while ago.
 
 use filefleet_ctl::proto::{
-    ControlError, Direction, ErrorCode, Event as Shown, TransferView, WirePath,
+    ControlError, Direction, ErrorCode, Event as Shown, Reply, TransferState, TransferView,
+    WirePath,
 };
 use filefleet_server::protos::certificate::IdentityKey;
 use filefleet_server::protos::name::Name;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use super::{Answer, Daemon, Event, unix_now};
+use super::outbox::{Retry, listed};
+use super::{Daemon, Event, unix_now};
 use crate::control::{error, view};
 use crate::error::DaemonError;
-use crate::policy::Count;
-use crate::store::TransferRecord;
-use crate::transfer::progress::Progress;
-use crate::transfer::{self, Order, Running, TransferId};
-use filefleet_ctl::proto::{Reply, TransferState};
+use crate::peer::Session;
+use crate::store::{Ended, Incoming, Plan, TransferRecord};
+use crate::transfer::progress::{Cause, Fault, Progress, State};
+use crate::transfer::proto::{Envelope, Message};
+use crate::transfer::{Reason, Running, TransferId};
 
 /// Finished transfers that stay in memory, to be shown without asking the store.
 const MAX_RECENT: usize = 200;
-/// The most transfers that run at once in one direction; more wait for a person to try again.
-const MAX_RUNNING: usize = 200;
 
 /// A transfer as the daemon keeps it.
 #[derive(Debug)]
 pub(super) struct Transfer {
-    record: TransferRecord,
-    running: Option<Running>,
+    pub(super) record: TransferRecord,
+    /// Its present run; a transfer that has none and has not ended *rests*.
+    pub(super) running: Option<Running>,
+    pub(super) retry: Retry,
+    /// What the runs before the present one count for.
+    before: view::Before,
 }
 
 impl Transfer {
+    /// One that does not run.
+    pub(super) fn resting(record: TransferRecord) -> Self {
+        let before = view::Before::default();
+        Self { record, running: None, retry: Retry::new(Instant::now()), before }
+    }
+
     pub(super) fn is_final(&self) -> bool {
         self.record.is_final
     }
 
-    /// What the store must still hear when the daemon stops: the last word of a running transfer. One
-    /// that only waits for a person's answer goes on after the next start.
-    pub(super) fn unsaved_record(&self) -> Option<TransferRecord> {
-        let running = self.running.as_ref()?;
-        let mut record = self.record.clone();
-        // A person may have cancelled or declined it a moment ago.
-        let goes_on = !running.progress.borrow().is_over();
-        if goes_on
-            && record.view.state == TransferState::Waiting
-            && !record.incoming
-            && record.view.bytes_done == 0
-        {
-            return Some(record);
+    pub(super) fn is_incoming(&self) -> bool {
+        self.record.plan.is_incoming()
+    }
+
+    /// Whether it has not ended and does not run.
+    pub(super) fn rests(&self) -> bool {
+        !self.record.is_final && self.running.is_none()
+    }
+
+    /// Brings the record up to date with the present run.
+    fn note(&mut self) {
+        let Some(running) = &self.running else { return };
+        let progress = running.progress.borrow();
+        let record = &mut self.record;
+        note_plan(&mut record.plan, &progress);
+        let resting = record.resting_state();
+        view::update(&mut record.view, &progress, &self.before, resting);
+        record.is_final = progress.state.is_final();
+        record.at = unix_now();
+    }
+
+    /// What the store must still hear when the daemon stops: the last word of a running transfer.
+    /// One that has not ended rests until the next start.
+    pub(super) fn unsaved_record(&mut self) -> Option<TransferRecord> {
+        self.running.as_ref()?;
+        self.note();
+        Some(self.record.clone())
+    }
+}
+
+fn note_plan(plan: &mut Plan, progress: &Progress) {
+    match plan {
+        Plan::Outgoing(plan) => {
+            plan.accepted |= progress.accepted;
+            plan.asked |= progress.state == State::Waiting;
         }
-        view::update(&mut record.view, &running.progress.borrow());
-        record.is_final = record.view.state.is_final();
-        Some(record)
+        Plan::Incoming(plan) if progress.state.is_final() => {
+            plan.ended = progress
+                .fault
+                .as_ref()
+                .map(|fault| Ended { reason: reason_of(fault).number(), text: fault.text.clone() });
+        }
+        Plan::Incoming(_) => {}
+    }
+}
+
+/// What a peer is told of a transfer that ended here with this fault.
+fn reason_of(fault: &Fault) -> Reason {
+    match fault.cause {
+        Cause::Reason(reason) => reason,
+        _ => Reason::Other,
+    }
+}
+
+impl TransferRecord {
+    /// The state that it shows while nothing is going on.
+    pub(super) fn resting_state(&self) -> TransferState {
+        match &self.plan {
+            Plan::Incoming(_) => TransferState::Paused,
+            Plan::Outgoing(plan) if plan.accepted => TransferState::Paused,
+            Plan::Outgoing(plan) if plan.asked => TransferState::Waiting,
+            Plan::Outgoing(_) => TransferState::Queued,
+        }
     }
 }
 
 impl Daemon {
-    /// Transfers that had not ended when the daemon was last stopped: outgoing ones that wait for an
-    /// answer still do; the others were cut off, and their partial files are removed.
+    /// Transfers that had not ended when the daemon was last stopped, however that happened, go on;
+    /// those that the other side has to begin again wait for it.
     pub(super) async fn load_transfers(&mut self) -> Result<(), DaemonError> {
-        let mut leftovers = Vec::new();
         for mut record in self.store.transfers(true, u32::MAX).await? {
-            let to: Result<Name, _> = record.view.peer.parse();
-            let waits = record.view.state == TransferState::Waiting && record.view.bytes_done == 0;
-            match to {
-                Ok(to) if !record.incoming && waits => {
-                    // Somebody first met by this transfer was pinned after it was recorded.
-                    let pinned = self.contacts.get(&to).map(|contact| contact.identity);
-                    let order = Order {
-                        id: record.id,
-                        to,
-                        expected: record.identity.or(pinned),
-                        sources: record.sources.clone(),
-                        asked: true,
-                    };
-                    let running = self.engine.send(order, &self.peers);
-                    self.follow(record, running);
-                }
-                _ => {
-                    if let (true, Some(dest), Some(sender)) =
-                        (record.incoming, &record.view.dest, &record.identity)
-                    {
-                        let folder_id = transfer::folder_id(sender, record.id);
-                        leftovers.push((dest.as_path().to_owned(), folder_id));
-                    }
+            record.view.state = record.resting_state();
+            (record.view.rate, record.view.link) = (0, None);
+            let mut asked = false;
+            match &record.plan {
+                Plan::Outgoing(plan) if !plan.queue && !plan.accepted && !plan.asked => {
                     record.is_final = true;
                     record.view.state = TransferState::Failed;
                     record.view.error = Some(error::cut_off());
                     self.store.put_transfer(record).await?;
+                    continue;
                 }
+                Plan::Outgoing(plan) => {
+                    self.last_number = self.last_number.max(plan.number);
+                    asked = plan.asked && !plan.accepted;
+                }
+                Plan::Incoming(_) => {
+                    record.view.detail = Some(waits_for_sender(&record.view.peer));
+                }
+            }
+            let id = record.id;
+            self.transfers.insert(id, Transfer::resting(record));
+            if asked {
+                self.try_to_send(id);
             }
         }
         for record in self.store.transfers(false, MAX_RECENT as u32).await? {
-            self.transfers.entry(record.id).or_insert(Transfer { record, running: None });
+            self.transfers.entry(record.id).or_insert_with(|| Transfer::resting(record));
         }
-        self.tasks.spawn_blocking(move || transfer::remove_leftovers(&leftovers));
+        self.drop_forsaken();
+        self.look_at_outbox();
         Ok(())
     }
 
-    /// Starts to send.
-    pub(crate) fn send(&mut self, to: &str, sources: Vec<PathBuf>, answer: Answer) {
-        match self.try_send(to, sources) {
-            Ok(id) => {
-                let _ = answer.send(Ok(Reply::SendStarted { transfer: id.to_string() }));
-            }
-            Err(error) => drop(answer.send(Err(error))),
-        }
-    }
-
-    fn try_send(&mut self, to: &str, sources: Vec<PathBuf>) -> Result<TransferId, ControlError> {
-        let to = error::name(to)?;
-        let own_name = self.settings.name().ok_or_else(error::not_registered)?;
-        if to == own_name {
-            return Err(ControlError::new(ErrorCode::BadArgument, "that is your own name"));
-        }
-        if sources.is_empty() || !sources.iter().all(|source| source.is_absolute()) {
-            return Err(ControlError::new(ErrorCode::BadArgument, "paths must be absolute"));
-        }
-        if self.transfers.values().filter(|transfer| !transfer.is_final()).count() >= MAX_RUNNING {
-            return Err(ControlError::new(
-                ErrorCode::RateLimited,
-                "too many transfers run already",
-            ));
-        }
-        let id = TransferId::random();
-        let identity = self.contacts.get(&to).map(|contact| contact.identity);
-        let label = view::label_of_sources(&sources);
-        let record = new_record(id, Direction::Outgoing, &to, identity, label, sources.clone());
-        let order = Order { id, to, expected: identity, sources, asked: false };
-        let running = self.engine.send(order, &self.peers);
-        self.follow(record, running);
-        Ok(id)
-    }
-
-    /// Keeps, shows and follows a transfer that has just been started.
-    pub(super) fn follow(&mut self, record: TransferRecord, running: Running) {
-        let id = record.id;
+    /// Follows a run that has just been started.
+    pub(super) fn follow(&mut self, id: TransferId, running: Running) {
+        let Some(transfer) = self.transfers.get_mut(&id) else { return };
         let mut progress: watch::Receiver<Progress> = running.progress.clone();
+        transfer.before = view::Before::of(&transfer.record.view);
+        transfer.retry.started();
+        transfer.running = Some(running);
         let events = self.events.clone();
         self.tasks.spawn(async move {
             // The transfer's task paces itself; the loop hears of the last change in any case.
@@ -147,30 +165,101 @@ impl Daemon {
                 }
             }
         });
-        self.save_transfer(record.clone());
-        self.show(&Shown::Transfer(record.view.clone()));
-        self.transfers.insert(id, Transfer { record, running: Some(running) });
     }
 
     pub(super) fn on_progress(&mut self, id: TransferId) {
         let Some(transfer) = self.transfers.get_mut(&id) else { return };
-        let Some(running) = &transfer.running else { return };
-        let before = transfer.record.view.state;
-        view::update(&mut transfer.record.view, &running.progress.borrow());
-        let state = transfer.record.view.state;
-        transfer.record.at = unix_now();
-        if state.is_final() {
-            transfer.record.is_final = true;
+        if transfer.running.is_none() {
+            return;
+        }
+        let before = (transfer.record.view.state, transfer.record.plan.clone());
+        transfer.note();
+        let (state, fault) = match &transfer.running {
+            Some(running) => {
+                let progress = running.progress.borrow();
+                (progress.state, progress.fault.clone())
+            }
+            None => return,
+        };
+        if state.is_over() {
             transfer.running = None;
-            tracing::info!(transfer = %id, ?state, "transfer ended");
+            transfer.record.view.rate = 0;
         }
-        if state != before {
-            let record = transfer.record.clone();
-            self.save_transfer(record);
+        if matches!(state, State::Waiting | State::Active) {
+            transfer.retry.succeeded();
         }
-        let view = self.transfers.get(&id).map(|transfer| transfer.record.view.clone());
-        view.into_iter().for_each(|view| self.show(&Shown::Transfer(view)));
+        let changed = before != (transfer.record.view.state, transfer.record.plan.clone());
+        let record = transfer.record.clone();
+        match (state, fault) {
+            (State::Interrupted, Some(fault)) => return self.interrupted(id, &fault),
+            (state, fault) if state.is_final() => self.ended(&record, fault.as_ref()),
+            _ if changed => self.save_transfer(record.clone()),
+            _ => {}
+        }
+        self.show(&Shown::Transfer(record.view));
+        if changed {
+            // The next one to the same person may begin.
+            self.look_at_outbox();
+        }
+    }
+
+    /// A run ended, and the transfer did not.
+    fn interrupted(&mut self, id: TransferId, fault: &Fault) {
+        match self.transfers.get(&id).is_some_and(Transfer::is_incoming) {
+            true => self.keep(id),
+            false => self.put_back(id, fault),
+        }
+    }
+
+    /// A transfer has ended by itself.
+    fn ended(&mut self, record: &TransferRecord, fault: Option<&Fault>) {
+        tracing::info!(transfer = %record.id, state = ?record.view.state, "transfer ended");
+        self.save_transfer(record.clone());
+        let cancelled = Cause::Reason(Reason::Cancelled);
+        // The run itself could tell only within a session.
+        if fault.is_some_and(|fault| fault.cause == cancelled && !fault.by_peer) {
+            self.tell_cancelled(record.id);
+        }
         self.forget_oldest();
+    }
+
+    /// Ends a transfer that rests.
+    pub(super) fn end_with(
+        &mut self,
+        id: TransferId,
+        state: TransferState,
+        error: Option<ControlError>,
+    ) {
+        let Some(transfer) = self.transfers.get_mut(&id) else { return };
+        let record = &mut transfer.record;
+        (record.is_final, record.at) = (true, unix_now());
+        let view = &mut record.view;
+        (view.state, view.error) = (state, error);
+        (view.reason, view.next_try, view.detail, view.rate) = (None, None, None, 0);
+        let record = transfer.record.clone();
+        tracing::info!(transfer = %id, ?state, "transfer ended");
+        if record.plan.is_incoming() {
+            self.remove_partial(&record);
+        }
+        self.show(&Shown::Transfer(record.view.clone()));
+        self.save_transfer(record);
+        self.forget_oldest();
+        self.look_at_outbox();
+    }
+
+    /// Ends a transfer that rests as `fault` says.
+    pub(super) fn end_resting(&mut self, id: TransferId, fault: &Fault) {
+        let Some(transfer) = self.transfers.get_mut(&id) else { return };
+        if let Plan::Incoming(Incoming { ended, .. }) = &mut transfer.record.plan {
+            *ended = Some(Ended { reason: reason_of(fault).number(), text: fault.text.clone() });
+        }
+        let error = error::of_fault(&transfer.record.view.peer, fault);
+        let state = match fault.state() {
+            State::Declined => TransferState::Declined,
+            State::Cancelled => TransferState::Cancelled,
+            _ => TransferState::Failed,
+        };
+        self.end_with(id, state, Some(error));
     }
 
     pub(super) fn save_transfer(&self, record: TransferRecord) {
@@ -188,64 +277,119 @@ impl Daemon {
         }
     }
 
-    /// Whether something is being sent to this person, or was: then we have chosen to know them.
+    /// Whether something is to be sent to this person: then we have chosen to know them.
     pub(super) fn sends_to(&self, name: &Name) -> bool {
-        let outgoing = |transfer: &&Transfer| transfer.record.view.direction == Direction::Outgoing;
+        let outgoing = |transfer: &&Transfer| !transfer.is_incoming();
         let to = name.to_string();
         self.transfers.values().filter(outgoing).any(|t| !t.is_final() && t.record.view.peer == to)
-    }
-
-    /// How many transfers are being received, from this sender and in all.
-    pub(super) fn incoming_running(&self, sender: &IdentityKey) -> Count {
-        let incoming =
-            |transfer: &&Transfer| transfer.record.incoming && transfer.running.is_some();
-        let running: Vec<_> = self.transfers.values().filter(incoming).collect();
-        let of_sender = |transfer: &&&Transfer| transfer.record.identity.as_ref() == Some(sender);
-        Count { of_sender: running.iter().filter(of_sender).count(), of_all: running.len() }
     }
 
     pub(crate) fn cancel(&mut self, id: &str) -> Result<Reply, ControlError> {
         let id = error::transfer_id(id)?;
         let transfer = self.transfers.get(&id).ok_or_else(error::no_such_transfer)?;
+        if transfer.is_final() {
+            let text = "the transfer has ended already";
+            return Err(ControlError::new(ErrorCode::NoSuchTransfer, text));
+        }
         match &transfer.running {
             Some(running) => running.cancel.cancel(),
             None => {
-                let text = "the transfer has ended already";
-                return Err(ControlError::new(ErrorCode::NoSuchTransfer, text));
+                self.end_resting(id, &Fault::reason(Reason::Cancelled, ""));
+                self.tell_cancelled(id);
             }
         }
         Ok(Reply::Done)
     }
 
+    /// Tells the other side of a transfer that it was cancelled here, if they know of it and can be
+    /// reached now. Else a receiver is told at the next meeting, and a sender when it asks.
+    fn tell_cancelled(&mut self, id: TransferId) {
+        let Some(transfer) = self.transfers.get_mut(&id) else { return };
+        let record = &mut transfer.record;
+        if let Plan::Outgoing(plan) = &mut record.plan {
+            if !plan.is_known_to_receiver() {
+                return;
+            }
+            plan.untold = true;
+        }
+        let record = record.clone();
+        let Ok(name) = record.view.peer.parse::<Name>() else { return };
+        let (peers, expected) = (self.peers.clone(), record.identity);
+        self.save_transfer(record);
+        self.spawn(async move {
+            if let Ok(session) = peers.session(&name, expected).await {
+                let _ = session.send(cancel_of(id)).await;
+            }
+            None
+        });
+    }
+
+    /// Tells the peer of a session that has just come up what was cancelled while it was away.
+    pub(super) fn tell_untold(&mut self, session: &Session) {
+        let identity = session.identity();
+        let mut told = Vec::new();
+        for transfer in self.transfers.values_mut().filter(|transfer| transfer.is_final()) {
+            let record = &mut transfer.record;
+            if let Plan::Outgoing(plan) = &mut record.plan
+                && plan.untold
+                && record.identity == Some(identity)
+            {
+                plan.untold = false;
+                told.push(record.clone());
+            }
+        }
+        if told.is_empty() {
+            return;
+        }
+        let (session, ids) = (session.clone(), told.iter().map(|it| it.id).collect::<Vec<_>>());
+        self.spawn(async move {
+            for id in ids {
+                let _ = session.send(cancel_of(id)).await;
+            }
+            None
+        });
+        told.into_iter().for_each(|record| self.save_transfer(record));
+    }
+
     /// The transfers in memory, newest first; with `all`, those that ended too.
     pub(crate) fn transfer_views(&self, all: bool) -> Vec<TransferView> {
         let shown = self.transfers.values().filter(|transfer| all || !transfer.is_final());
-        let mut views: Vec<_> = shown.map(|transfer| transfer.record.view.clone()).collect();
+        let mut views: Vec<_> = shown.map(listed).collect();
         views.sort_by(|one, other| {
             other.started_at.cmp(&one.started_at).then(one.id.cmp(&other.id))
         });
         views
     }
 
-    /// The outcome of a transfer that ended, for a peer that asks again.
+    /// What memory knows of a transfer, for a peer that says something about it.
     pub(super) fn known_transfer(&self, id: TransferId) -> Option<&TransferRecord> {
         self.transfers.get(&id).map(|transfer| &transfer.record)
     }
 }
 
-/// The record of a transfer that starts now.
+/// The message that a transfer was cancelled.
+fn cancel_of(transfer: TransferId) -> bytes::Bytes {
+    let message = Message::Cancel { reason: Reason::Cancelled, text: String::new() };
+    Envelope { transfer, message }.encode().into()
+}
+
+/// What a transfer shows that can only go on when its sender is back.
+pub(super) fn waits_for_sender(peer: &str) -> String {
+    format!("waiting for {peer} to come back")
+}
+
+/// The record of a transfer that was taken on now.
 pub(super) fn new_record(
     id: TransferId,
     direction: Direction,
     peer: &Name,
     identity: Option<IdentityKey>,
     label: String,
-    sources: Vec<PathBuf>,
+    plan: Plan,
 ) -> TransferRecord {
     let now = unix_now();
-    let incoming = direction == Direction::Incoming;
     let view = view::new_transfer(id, direction, peer.to_string(), label, now);
-    TransferRecord { id, incoming, identity, is_final: false, at: now, view, sources }
+    TransferRecord { id, identity, is_final: false, at: now, view, plan }
 }
 
 /// The same for an incoming one, with the folder it goes to.
@@ -255,8 +399,10 @@ pub(super) fn new_incoming(
     identity: IdentityKey,
     label: String,
     dest_dir: &std::path::Path,
+    plan: Incoming,
 ) -> TransferRecord {
-    let mut record = new_record(id, Direction::Incoming, peer, Some(identity), label, Vec::new());
+    let plan = Plan::Incoming(plan);
+    let mut record = new_record(id, Direction::Incoming, peer, Some(identity), label, plan);
     record.view.dest = Some(WirePath::from(dest_dir));
     record
 }

@@ -148,6 +148,17 @@ impl Victim {
         self.transfer(id, |view| view.state.is_final()).await
     }
 
+    /// Gives up everything that has not ended.
+    pub(super) async fn cancel_all(&self) {
+        let Reply::Transfers(open) = self.call(Call::Transfers { all: false }).await else {
+            panic!("no transfers")
+        };
+        for TransferView { id, .. } in open {
+            self.call(Call::Cancel { id: id.clone() }).await;
+            self.ended(id.parse().unwrap()).await;
+        }
+    }
+
     /// Where files arrive.
     pub(super) fn received(&self) -> &Path {
         self.home.received_dir()
@@ -249,9 +260,11 @@ impl Scene {
         assert_eq!(ended.state, State::Done, "{ended:?}");
     }
 
-    /// Bob still serves others, his daemon ends well, and what lies where is what should.
+    /// Bob still serves others, gives up what is open, his daemon ends well, and what lies where is
+    /// what should.
     pub(super) async fn finish(mut self) {
         self.still_serves().await;
+        self.bob.cancel_all().await;
         self.end_well().await;
         let found = contents(self.bob.received());
         let names: Vec<_> = found.keys().collect();

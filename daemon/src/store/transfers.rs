@@ -1,12 +1,10 @@
 //! Transfers and waiting requests: what is shown of them, and what they need to go on after a restart.
 
-use std::path::PathBuf;
-
 use filefleet_ctl::proto::{EntryView, RequestView, TransferView, WirePath};
 use filefleet_server::protos::certificate::IdentityKey;
 use rusqlite::{OptionalExtension, Row, params};
 
-use super::{Store, StoreError};
+use super::{Incoming, Outgoing, Plan, Store, StoreError};
 use crate::transfer::TransferId;
 
 /// How long the outcome of a transfer is remembered, so that a repeated request is answered.
@@ -16,14 +14,13 @@ const KEEP_SECONDS: u64 = 90 * 24 * 3_600;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TransferRecord {
     pub(crate) id: TransferId,
-    pub(crate) incoming: bool,
     pub(crate) identity: Option<IdentityKey>,
     /// Whether it has ended.
     pub(crate) is_final: bool,
     /// Last change, in seconds since 1970.
     pub(crate) at: u64,
     pub(crate) view: TransferView,
-    pub(crate) sources: Vec<PathBuf>,
+    pub(crate) plan: Plan,
 }
 
 /// A request that waits for a person.
@@ -41,18 +38,17 @@ impl Store {
     /// Writes a transfer in the place of what was known of it.
     pub(crate) async fn put_transfer(&self, record: TransferRecord) -> Result<(), StoreError> {
         self.call(move |connection| {
-            let sources: Vec<_> = record.sources.into_iter().map(WirePath::from).collect();
             connection.execute(
-                "INSERT OR REPLACE INTO transfers (id, incoming, identity, final, at, view, sources)
+                "INSERT OR REPLACE INTO transfers (id, incoming, identity, final, at, view, plan)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 params![
                     record.id.0,
-                    record.incoming,
+                    record.plan.is_incoming(),
                     record.identity.map(|key| *key.as_bytes()),
                     record.is_final,
                     i64::try_from(record.at).unwrap_or(i64::MAX),
                     json(&record.view),
-                    json(&sources),
+                    json(&record.plan),
                 ],
             )
         })
@@ -137,25 +133,32 @@ impl Store {
     }
 }
 
-const SELECT: &str = "SELECT id, incoming, identity, final, at, view, sources FROM transfers";
+const SELECT: &str = "SELECT id, incoming, identity, final, at, view, sources, plan FROM transfers";
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Option<TransferRecord>> {
-    let (view, sources): (String, String) = (row.get(5)?, row.get(6)?);
+    let view: String = row.get(5)?;
     let identity: Option<[u8; 32]> = row.get(2)?;
     let at: i64 = row.get(4)?;
-    let (Ok(view), Ok(sources)) =
-        (serde_json::from_str(&view), serde_json::from_str::<Vec<WirePath>>(&sources))
-    else {
-        return Ok(None);
-    };
+    let Ok(view) = serde_json::from_str(&view) else { return Ok(None) };
     Ok(Some(TransferRecord {
         id: TransferId(row.get(0)?),
-        incoming: row.get(1)?,
         identity: identity.map(IdentityKey::from_bytes),
         is_final: row.get(3)?,
         at: u64::try_from(at).unwrap_or(0),
         view,
-        sources: sources.iter().map(|path| path.as_path().to_owned()).collect(),
+        plan: read_plan(row)?,
+    }))
+}
+
+/// The plan of a transfer; one that the first version wrote has its sources in a column of its own.
+fn read_plan(row: &Row<'_>) -> rusqlite::Result<Plan> {
+    let (incoming, sources, plan): (bool, String, String) = (row.get(1)?, row.get(6)?, row.get(7)?);
+    Ok(serde_json::from_str(&plan).unwrap_or_else(|_| match incoming {
+        true => Plan::Incoming(Incoming::default()),
+        false => {
+            let sources: Vec<WirePath> = serde_json::from_str(&sources).unwrap_or_default();
+            Plan::Outgoing(Outgoing { sources, queue: true, ..Outgoing::default() })
+        }
     }))
 }
 
@@ -176,4 +179,73 @@ fn read_request(row: &Row<'_>) -> rusqlite::Result<Option<RequestRecord>> {
 
 fn json<T: serde::Serialize + ?Sized>(value: &T) -> String {
     serde_json::to_string(value).expect("our own types are JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::path::Path;
+
+    use super::super::testing;
+    use super::*;
+    use crate::store::Ended;
+
+    fn record(plan: Plan) -> TransferRecord {
+        let view = filefleet_ctl::proto::TransferView {
+            id: "01".repeat(16),
+            ..serde_json::from_str(VIEW).unwrap()
+        };
+        TransferRecord {
+            id: TransferId([1; 16]),
+            identity: Some(IdentityKey::from_bytes([7; 32])),
+            is_final: false,
+            at: 5,
+            view,
+            plan,
+        }
+    }
+
+    /// As the first version wrote it.
+    const VIEW: &str = r#"{"id":"","direction":"outgoing","peer":"bob","state":"waiting",
+        "label":"a","files":1,"files_done":0,"bytes":3,"bytes_done":0,"total_known":true,"rate":0,
+        "link":null,"links":{},"seconds":0.0,"started_at":1,"detail":null,"error":null,
+        "failures":[],"dest":null}"#;
+
+    #[tokio::test]
+    async fn plans_of_both_directions_are_read_as_they_were_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _thread) = testing::open(dir.path());
+        let ended = Some(Ended { reason: 4, text: "full".to_owned() });
+        let plans = [
+            Plan::Outgoing(Outgoing {
+                number: 9,
+                sources: vec![Path::new("/a b").into()],
+                queue: true,
+                asked: true,
+                accepted: false,
+                untold: true,
+            }),
+            Plan::Incoming(Incoming { make_dir: true, max_bytes: Some(u64::MAX), ended }),
+        ];
+        for plan in plans {
+            let record = record(plan);
+            store.put_transfer(record.clone()).await.unwrap();
+            assert_eq!(store.transfer(record.id).await.unwrap(), Some(record));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transfer_of_the_first_version_still_has_its_sources() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _thread) = testing::open(dir.path());
+        let record = record(Plan::Incoming(Incoming::default()));
+        store.put_transfer(record.clone()).await.unwrap();
+        let old = "UPDATE transfers SET incoming = 0, plan = '{}', sources = '[\"/a\"]'";
+        store.call(|connection| connection.execute(old, [])).await.unwrap();
+        let read = store.transfer(record.id).await.unwrap().unwrap();
+        let plan = read.plan.outgoing().unwrap();
+        assert_eq!(plan.sources(), [Path::new("/a")]);
+        assert!(plan.queue && !plan.accepted);
+    }
 }

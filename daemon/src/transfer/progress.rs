@@ -10,10 +10,14 @@ use crate::peer::LinkKind;
 pub(crate) enum State {
     /// Looking for the peer, or for a way to it.
     Queued,
-    /// The receiver has not decided yet, or the peer is away for a moment.
+    /// The receiver has not decided yet.
     Waiting,
     /// Content flows.
     Active,
+    /// The peer went away after it had begun, or has no room for the moment: it goes on by itself.
+    Paused,
+    /// This run has ended for a reason that passes: the transfer is to be run again.
+    Interrupted,
     Done,
     Failed,
     Declined,
@@ -25,9 +29,14 @@ impl State {
     pub(crate) fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Declined | Self::Cancelled)
     }
+
+    /// Whether nothing more will happen in this run.
+    pub(crate) fn is_over(self) -> bool {
+        self.is_final() || self == Self::Interrupted
+    }
 }
 
-/// Why a transfer ended without being done.
+/// Why a run of a transfer ended without its being done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) cause: Cause,
@@ -69,9 +78,21 @@ impl Fault {
         Self { by_peer: true, ..Self::reason(reason, text) }
     }
 
-    /// The state in which a transfer with this fault ends.
+    /// Whether it may go away by itself, so that the transfer is to be run again later.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(
+            self.cause,
+            Cause::Offline
+                | Cause::NotRegistered
+                | Cause::ServerUnreachable
+                | Cause::Reason(Reason::GoingAway | Reason::Busy)
+        )
+    }
+
+    /// The state in which a run with this fault ends.
     pub(crate) fn state(&self) -> State {
         match self.cause {
+            _ if self.is_passing() => State::Interrupted,
             Cause::Reason(Reason::Declined | Reason::NotAllowed) => State::Declined,
             Cause::Reason(Reason::Cancelled) => State::Cancelled,
             _ => State::Failed,
@@ -95,6 +116,8 @@ pub(crate) const MAX_FILE_FAULTS: usize = 100;
 #[derive(Debug, Clone)]
 pub(crate) struct Progress {
     pub(crate) state: State,
+    /// Whether the receiver has accepted.
+    pub(crate) accepted: bool,
     pub(crate) totals: Totals,
     pub(crate) files_done: u64,
     pub(crate) bytes_done: u64,
@@ -117,6 +140,7 @@ impl Default for Progress {
     fn default() -> Self {
         Self {
             state: State::Queued,
+            accepted: false,
             totals: Totals::default(),
             files_done: 0,
             bytes_done: 0,
@@ -133,13 +157,6 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// Whether it has ended otherwise than by this daemon's stop.
-    pub(crate) fn is_over(&self) -> bool {
-        let stopped =
-            |fault: &Fault| !fault.by_peer && fault.cause == Cause::Reason(Reason::GoingAway);
-        self.state.is_final() && !self.fault.as_ref().is_some_and(stopped)
-    }
-
     /// Counts a file that was given up.
     pub(crate) fn file_failed(&mut self, path: String, reason: Reason, text: String) {
         self.failed_files += 1;
@@ -260,14 +277,19 @@ mod tests {
     }
 
     #[test]
-    fn only_a_stop_of_this_daemon_lets_a_waiting_transfer_go_on() {
-        let ended = |fault: Fault| {
-            Progress { state: fault.state(), fault: Some(fault), ..Progress::default() }.is_over()
-        };
-        assert!(!Progress::default().is_over());
-        assert!(!ended(Fault::reason(Reason::GoingAway, "")));
-        assert!(ended(Fault::from_peer(Reason::GoingAway, "")));
-        assert!(ended(Fault::reason(Reason::Cancelled, "")));
-        assert!(ended(Fault::from_peer(Reason::Declined, "")));
+    fn what_passes_by_itself_interrupts_and_everything_else_ends() {
+        for cause in [Cause::Offline, Cause::NotRegistered, Cause::ServerUnreachable] {
+            assert_eq!(Fault::new(cause, "").state(), State::Interrupted);
+        }
+        for reason in Reason::ALL {
+            let state = Fault::from_peer(*reason, "").state();
+            let passes = matches!(reason, Reason::GoingAway | Reason::Busy);
+            assert_eq!(state == State::Interrupted, passes, "{reason}");
+            assert!(state.is_over());
+        }
+        for cause in [Cause::UnknownName, Cause::IdentityChanged, Cause::SomeFilesFailed] {
+            assert!(Fault::new(cause, "").state().is_final());
+        }
+        assert!(!State::Interrupted.is_final() && !State::Paused.is_over());
     }
 }

@@ -24,7 +24,8 @@ use super::proto::{Ack, Answer, Message, Reason, Totals, TransferId};
 use super::{Inbound, Stop};
 use crate::peer::{CloseReason, Session, SessionGuard};
 
-/// How long a transfer waits for a sender that went away. Longer than the sender looks for us.
+/// How long a run waits for a sender that went away; longer than the sender's run looks for us. After
+/// it the content that came is put down, to go on from when the sender is back.
 const AWAY_LIMIT: Duration = Duration::from_secs(60);
 /// How long a goodbye may take before the transfer ends without it.
 const GOODBYE: Duration = Duration::from_secs(1);
@@ -52,8 +53,9 @@ pub(crate) struct Reception {
     pub(crate) totals: Totals,
 }
 
-/// Receives a transfer to its end, which `progress` tells. `jobs` leads to the writing thread, which
-/// this starts on `job_queue`.
+/// Receives a transfer to its end, or until its sender is away for long, which `progress` tells. `jobs`
+/// leads to the writing thread, which this starts on `job_queue`. Gives back what the sender said when
+/// this had ended but the transfer had not: a new run has to see to it.
 pub(crate) async fn run(
     reception: Reception,
     session: Session,
@@ -62,7 +64,7 @@ pub(crate) async fn run(
     job_queue: mpsc::Receiver<Job>,
     progress: watch::Sender<Progress>,
     stop: Stop,
-) {
+) -> Vec<Inbound> {
     // Full: the writing thread waits for this task, which always reads.
     let (tell, told) = mpsc::channel(64);
     let Reception { id, dest_dir, make_dir, max_bytes, totals } = reception;
@@ -98,7 +100,7 @@ pub(crate) async fn run(
         progress.totals = totals;
     });
     let outcome = receiver.run().await;
-    receiver.end(outcome).await;
+    receiver.end(outcome).await
 }
 
 fn random_instance() -> u64 {
@@ -315,7 +317,7 @@ impl Receiver {
         }
         self.lost_at = Some(Instant::now());
         self.progress.send_modify(|progress| {
-            progress.state = State::Waiting;
+            progress.state = State::Paused;
             progress.rate = 0;
             progress.link = None;
             progress.detail = Some("the sender went away; waiting for it to come back".to_owned());
@@ -344,7 +346,7 @@ impl Receiver {
     }
 
     /// Waits for the writing thread to clean up, tells the sender how it ended, and `progress`.
-    async fn end(mut self, outcome: Result<(u64, u64), Fault>) {
+    async fn end(mut self, outcome: Result<(u64, u64), Fault>) -> Vec<Inbound> {
         // First: the thread may be waiting to tell, and then takes no jobs.
         self.told.close();
         let outcome = match outcome {
@@ -362,7 +364,9 @@ impl Receiver {
             }
             Err(fault) => {
                 self.outgoing.clear();
-                if let (false, Cause::Reason(reason)) = (fault.by_peer, fault.cause) {
+                // What passes is not over: the end of the session says that this side is away.
+                let ends = !fault.is_passing() && !fault.by_peer;
+                if let (true, Cause::Reason(reason)) = (ends, fault.cause) {
                     self.outgoing.push(Message::Cancel { reason, text: fault.text.clone() });
                 }
             }
@@ -375,13 +379,20 @@ impl Receiver {
         }
         // Who asked in another session meanwhile would wait for ever.
         self.mailbox.close();
-        while let Some(Inbound { session, message }) = self.mailbox.recv().await {
-            if let (Message::Request { .. }, Some(last)) = (message, &last) {
-                self.outgoing.clear();
-                self.outgoing.push(last.clone());
-                let _ = tokio::time::timeout(GOODBYE, self.outgoing.flush(&session)).await;
+        let mut late = Vec::new();
+        while let Some(inbound) = self.mailbox.recv().await {
+            match (&inbound.message, &last) {
+                (Message::Request { .. }, Some(last)) => {
+                    self.outgoing.clear();
+                    self.outgoing.push(last.clone());
+                    let flushed = self.outgoing.flush(&inbound.session);
+                    let _ = tokio::time::timeout(GOODBYE, flushed).await;
+                }
+                (Message::Request { .. }, None) => late.push(inbound),
+                _ => {}
             }
         }
+        late
     }
 
     /// Ends the writing thread. What is complete by then stays delivered, whatever came after.

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 use self::ask::Asked;
@@ -54,15 +54,17 @@ pub(crate) struct Order {
     pub(crate) asked: bool,
 }
 
-/// Runs a transfer to its end, which `progress` tells. `mailbox` brings what the peer says about it.
+/// Runs a transfer to its end, or until something is in the way that passes, which `progress` tells.
+/// `mailbox` brings what the peer says about it; `wake` says that the peer may be there (again).
 pub(crate) async fn run(
     order: Order,
     peers: Peers,
     mailbox: mpsc::Receiver<Inbound>,
     progress: watch::Sender<Progress>,
     stop: Stop,
+    wake: Arc<Notify>,
 ) {
-    let outcome = match Sender::start(order, peers, mailbox, progress.clone(), stop) {
+    let outcome = match Sender::start(order, peers, mailbox, progress.clone(), stop, wake) {
         Ok(mut sender) => {
             let outcome = sender.run().await;
             if let Err(fault) = &outcome {
@@ -93,6 +95,7 @@ struct Sender {
     mailbox: mpsc::Receiver<Inbound>,
     progress: watch::Sender<Progress>,
     stop: Stop,
+    wake: Arc<Notify>,
     reports: mpsc::Receiver<Report>,
     preview: Vec<Preview>,
     pages: JoinSet<Message>,
@@ -144,6 +147,7 @@ impl Sender {
         mailbox: mpsc::Receiver<Inbound>,
         progress: watch::Sender<Progress>,
         stop: Stop,
+        wake: Arc<Notify>,
     ) -> Result<Self, Fault> {
         let source = Source::new(&order.sources)
             .map_err(|error| Fault::reason(Reason::SourceUnreadable, error.to_string()))?;
@@ -160,6 +164,7 @@ impl Sender {
             mailbox,
             progress,
             stop,
+            wake,
             reports,
             preview: Vec::new(),
             pages: JoinSet::new(),
@@ -225,7 +230,7 @@ impl Sender {
 
     fn show_away(&self) {
         self.progress.send_modify(|progress| {
-            progress.state = State::Waiting;
+            progress.state = State::Paused;
             progress.rate = 0;
             progress.link = None;
             progress.detail = Some(format!("looking for {} again", self.order.to));
@@ -240,6 +245,7 @@ impl Sender {
         }
         self.content = Content::new(self.order.id);
         self.progress.send_modify(|progress| {
+            progress.accepted = true;
             (progress.files_done, progress.bytes_done) = (0, 0);
             progress.file_faults.clear();
             progress.failed_files = 0;
@@ -263,8 +269,8 @@ impl Sender {
     async fn goodbye(&mut self, fault: &Fault) {
         let Some(session) = self.session.take().filter(|_| !fault.by_peer) else { return };
         let Cause::Reason(reason) = fault.cause else { return };
-        if reason == Reason::GoingAway && self.order.asked {
-            // The receiver's answer is waited for again after the next start.
+        if fault.is_passing() {
+            // It is not over: the end of the session says that this side is away for a while.
             return;
         }
         self.content.outgoing.clear();
@@ -305,7 +311,7 @@ fn cancelled() -> Fault {
     Fault::reason(Reason::Cancelled, "")
 }
 
-/// A session that was closed for good ends the transfer.
+/// A session that was closed for a reason of its own ends this run.
 fn refuse_to_go_on(reason: &CloseReason) -> Result<(), Fault> {
     match reason {
         CloseReason::GoingAway => Err(Fault::from_peer(Reason::GoingAway, "")),

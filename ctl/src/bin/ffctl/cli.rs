@@ -17,6 +17,7 @@ Exit codes:
   3    the daemon is not reachable
   4    declined
   5    no such person, or not online
+  6    queued: it is sent when the other person can be reached
   130  interrupted
 
 Environment:

@@ -15,6 +15,8 @@ pub(crate) enum ExitCode {
     DaemonUnreachable = 3,
     Declined = 4,
     PeerUnavailable = 5,
+    /// It is sent as soon as the receiver can be reached.
+    Queued = 6,
     /// 128 + SIGINT, as shells have it.
     Interrupted = 130,
 }

@@ -51,6 +51,12 @@ pub(crate) fn ago(instant: u64) -> String {
     }
 }
 
+/// How long it is until an instant in Unix seconds; `None` if it is over.
+pub(crate) fn until(instant: u64) -> Option<Duration> {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Duration::from_secs(instant).checked_sub(now)
+}
+
 /// `1 file`, `3 files`.
 pub(crate) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })

@@ -36,8 +36,12 @@ fn registration() {
 #[test]
 fn transfers() {
     assert_call(
-        Call::Send { to: bob(), paths: vec![Path::new("/a b\n").into()] },
+        Call::Send { to: bob(), paths: vec![Path::new("/a b\n").into()], no_queue: false },
         r#""method":"send","params":{"to":"bob","paths":["/a b\n"]}"#,
+    );
+    assert_call(
+        Call::Send { to: bob(), paths: Vec::new(), no_queue: true },
+        r#""method":"send","params":{"to":"bob","paths":[],"no_queue":true}"#,
     );
     assert_call(Call::Transfers { all: true }, r#""method":"transfers","params":{"all":true}"#);
     let id = || "00ff".to_owned();

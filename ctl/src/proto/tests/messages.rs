@@ -16,7 +16,7 @@ const TRANSFER: &str = concat!(
     r#""state":"active","label":"holiday","files":3,"files_done":1,"bytes":3000,"#,
     r#""bytes_done":1000,"total_known":true,"rate":500,"link":"direct","#,
     r#""links":{"direct":2000,"relayed":1000},"seconds":1.5,"started_at":1700000000,"#,
-    r#""detail":null,"error":null,"failures":[],"dest":null}"#,
+    r#""detail":null,"error":null,"reason":null,"next_try":null,"failures":[],"dest":null}"#,
 );
 
 const REQUEST: &str = concat!(

@@ -7,12 +7,13 @@ use filefleet_server::protos::name::Name;
 
 use super::Request;
 use crate::control::{error, view};
+use crate::daemon::receptions::Accepted;
 use crate::daemon::transfers::new_incoming;
 use crate::daemon::{Answer, Daemon, Event};
 use crate::peer::Session;
-use crate::store::RequestRecord;
+use crate::store::Incoming;
 use crate::transfer::proto::{Answer as WireAnswer, Envelope, Message, Totals};
-use crate::transfer::{Reason, Reception, TransferId};
+use crate::transfer::{Reason, TransferId};
 
 impl Daemon {
     /// A person accepts: the sender is reached, wherever it is by now, and told.
@@ -59,32 +60,18 @@ impl Daemon {
         session: Session,
         answer: Answer,
     ) {
-        let Some(request) = self.forget_request(id) else {
+        let Some(request) = self.requests.get(&id) else {
             return drop(answer.send(Err(error::no_such_request())));
         };
-        let RequestRecord { view, .. } = request.record;
+        let view = request.record.view.clone();
         let totals = Totals { files: view.files, bytes: view.bytes, exact: view.total_known };
         let max_bytes = self.sender(&session).max_bytes.or(self.settings.max_size());
         self.pin(&session);
-        self.receive(id, &session, dest_dir, max_bytes, totals, view::label_of_names(&view.names));
+        let label = view::label_of_names(&view.names);
+        // The transfer is kept before the request is forgotten.
+        self.receive(Accepted { id, dest_dir, max_bytes, totals, label }, &session);
+        self.forget_request(id);
         let _ = answer.send(Ok(Reply::Done));
-    }
-
-    pub(super) fn receive(
-        &mut self,
-        id: TransferId,
-        session: &Session,
-        dest_dir: PathBuf,
-        max_bytes: Option<u64>,
-        totals: Totals,
-        label: String,
-    ) {
-        session.allow_direct();
-        let record = new_incoming(id, session.name(), session.identity(), label, &dest_dir);
-        let make_dir = dest_dir == self.received_dir();
-        let reception = Reception { id, dest_dir, make_dir, max_bytes, totals };
-        let running = self.engine.receive(reception, session.clone());
-        self.follow(record, running);
     }
 
     /// A person declines.
@@ -94,7 +81,8 @@ impl Daemon {
         let Ok(name) = name_of(&request) else { return Ok(Reply::Done) };
         let identity = request.record.identity;
         let label = view::label_of_names(&request.record.view.names);
-        let mut record = new_incoming(id, &name, identity, label, &self.received_dir());
+        let (dir, plan) = (self.received_dir(), Incoming::default());
+        let mut record = new_incoming(id, &name, identity, label, &dir, plan);
         (record.is_final, record.view.state) = (true, TransferState::Declined);
         // The record answers a sender that cannot be reached now and asks again.
         self.save_transfer(record);

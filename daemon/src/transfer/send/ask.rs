@@ -1,6 +1,7 @@
 //! Until content flows: finding the receiver, asking, and waiting for a person's answer, which may
 //! come in any session.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use filefleet_server::client::{self as rendezvous, RefuseReason};
@@ -13,9 +14,12 @@ use crate::transfer::outgoing::{closed, flush_one};
 use crate::transfer::progress::{Cause, Fault, State};
 use crate::transfer::proto::{Answer, Message, Reason};
 
-/// How long a transfer that has begun looks for a peer that went away. A laptop that changes its
-/// network is back well within it; a person who waits at a terminal should not wait much longer.
+/// How long a run that has begun looks for a peer that went away; after it the transfer goes back to
+/// the outbox. A laptop that changes its network is back well within it.
 const AWAY_LIMIT: Duration = Duration::from_secs(30);
+/// How long an attempt to reach the peer may take. A peer that is there answers within a few round
+/// trips; of one that was cut off, the server may go on to say that it is there for a minute.
+const CONNECT_LIMIT: Duration = Duration::from_secs(12);
 /// The pause between two attempts to find a peer again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How long a request that waits for a person is left alone before it is asked again: a receiver that
@@ -50,26 +54,38 @@ impl Sender {
         &mut self,
         lost_at: Option<Instant>,
     ) -> Result<Option<Session>, Fault> {
-        let name = self.order.to.clone();
         let give_up_at = lost_at.filter(|_| self.instance.is_some()).map(|at| at + AWAY_LIMIT);
         let found = tokio::select! {
             biased;
             fault = self.stop.requested() => return Err(fault),
-            found = self.peers.session(&name, self.order.expected) => found,
+            found = self.reach() => found,
             () = reached(give_up_at) => return Err(Fault::new(Cause::Offline, "did not come back")),
         };
-        let error = match found {
+        let found = match found {
             Ok(session) => return Ok(Some(session)),
-            Err(error) => error,
+            Err(error) => connect_fault(&error),
         };
-        if give_up_at.is_none() || !is_passing(&error) {
-            return Err(connect_fault(&error));
+        let fault = match found.cause {
+            // A server that forgot a name says nothing about somebody we know.
+            Cause::UnknownName if self.order.expected.is_some() => {
+                Fault { cause: Cause::Offline, ..found }
+            }
+            _ => found,
+        };
+        if give_up_at.is_none() || !fault.is_passing() {
+            return Err(fault);
         }
         tokio::select! {
             biased;
             fault = self.stop.requested() => Err(fault),
             () = tokio::time::sleep(RETRY_PAUSE) => Ok(None),
         }
+    }
+
+    /// One attempt to reach the receiver.
+    async fn reach(&self) -> Result<Session, ConnectError> {
+        let session = self.peers.session(&self.order.to, self.order.expected);
+        tokio::time::timeout(CONNECT_LIMIT, session).await.unwrap_or(Err(ConnectError::TimedOut))
     }
 
     /// Sends the request and waits for the answer.
@@ -103,6 +119,7 @@ impl Sender {
 
     /// Waits for the answer of a person, in whatever session it comes: a request never times out.
     pub(super) async fn await_answer_anywhere(&mut self) -> Result<Asked, Fault> {
+        let wake = Arc::clone(&self.wake);
         self.progress.send_modify(|progress| {
             progress.state = State::Waiting;
             progress.detail = Some(format!("waiting for {} to accept", self.order.to));
@@ -121,6 +138,8 @@ impl Sender {
                     }
                 },
                 () = tokio::time::sleep_until(ask_again) => self.ask_again().await,
+                // In a session that lives it has been asked already.
+                () = wake.notified(), if self.session.is_none() => self.ask_again().await,
             }
         }
     }
@@ -128,11 +147,10 @@ impl Sender {
     /// Asks once more, in case the receiver has answered while we were away.
     async fn ask_again(&mut self) {
         self.ask_again = tokio::time::Instant::now() + ASK_AGAIN;
-        let (name, expected) = (self.order.to.clone(), self.order.expected);
         let found = tokio::select! {
             biased;
             _ = self.stop.requested() => return,
-            found = self.peers.session(&name, expected) => found,
+            found = self.reach() => found,
         };
         // Somebody who is away is asked again later; the request does not depend on it.
         if let Ok(session) = found {
@@ -194,12 +212,6 @@ impl Sender {
     }
 }
 
-/// Whether trying again may help.
-fn is_passing(error: &ConnectError) -> bool {
-    let fault = connect_fault(error);
-    matches!(fault.cause, Cause::Offline | Cause::NotRegistered | Cause::ServerUnreachable)
-}
-
 /// What a failed connection means for the transfer.
 pub(crate) fn connect_fault(error: &ConnectError) -> Fault {
     let cause = match error {
@@ -210,6 +222,14 @@ pub(crate) fn connect_fault(error: &ConnectError) -> Fault {
         | ConnectError::Failed(CloseReason::Blocked) => {
             return Fault::from_peer(Reason::NotAllowed, "");
         }
+        // The same would happen again.
+        ConnectError::Failed(CloseReason::Protocol) => {
+            return Fault::reason(Reason::Protocol, "");
+        }
+        ConnectError::Failed(CloseReason::GoingAway) => {
+            return Fault::from_peer(Reason::GoingAway, "");
+        }
+        ConnectError::Yourself => return Fault::reason(Reason::Other, chain(error)),
         ConnectError::Refused(RefuseReason::Busy) => return Fault::from_peer(Reason::Busy, ""),
         ConnectError::NotRegistered => Cause::NotRegistered,
         ConnectError::Server(error) => match **error {

@@ -2,6 +2,9 @@
 //!
 //! The daemon does the sending; this command asks for it and watches. Ctrl-C cancels the transfer,
 //! and a second one no longer waits for that. A killed `ffctl` leaves the transfer alone.
+//!
+//! What cannot be sent yet stays in the daemon's outbox, and the command ends. What has begun is
+//! followed to its end, even if the receiver goes away meanwhile: it goes on when they are back.
 
 mod choose;
 mod interrupts;
@@ -36,14 +39,16 @@ const ID_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Send files and folders to somebody, and wait until they have arrived
 ///
-/// The command ends when the receiver has verified and stored everything. Ctrl-C cancels the
-/// transfer. Symbolic links are sent as links.
+/// The command ends when the receiver has verified and stored everything. If they cannot be reached,
+/// it prints the transfer's id and ends with 6: the daemon sends it as soon as both computers are
+/// on, in the order of the commands. If they go away in the middle, it waits and goes on when they
+/// are back. Ctrl-C cancels the transfer. Symbolic links are sent as links.
 ///
 /// With --choose, you are asked which of your contacts to send to: on the terminal, or without one, as
 /// under a file manager, in a window.
 ///
-/// With --json there is a line for every event: "started", "progress", and at the end "done" or
-/// "failed".
+/// With --json there is a line for every event: "started", "progress", and at the end "done",
+/// "queued" or "failed".
 #[derive(Debug, Args)]
 #[command(
     override_usage = "\
@@ -55,6 +60,7 @@ Examples:
   ffctl send bob holiday/ notes.txt
   ffctl send --detach bob disk.img
   ffctl send --choose photo.jpg
+  ffctl send --wait bob report.pdf && rm report.pdf
   ffctl send --json bob holiday/ | jq -r 'select(.event == \"done\") | .link'"
 )]
 pub(crate) struct Send {
@@ -69,6 +75,12 @@ pub(crate) struct Send {
     /// Print the transfer's id and return at once; see "ffctl transfers"
     #[arg(long)]
     detach: bool,
+    /// Wait until everything has arrived, even while the receiver cannot be reached
+    #[arg(long, conflicts_with_all = ["detach", "no_queue"])]
+    wait: bool,
+    /// Fail with 5, instead of queueing, if the receiver cannot be reached
+    #[arg(long)]
+    no_queue: bool,
     #[command(flatten)]
     format: cli::Format,
 }
@@ -78,7 +90,8 @@ impl Send {
         let mut report = Report::new(self.format.json, self.detach);
         let chooser = self.choose.then(Chooser::find).transpose()?;
         match self.send(chooser, &mut report).await {
-            Ok(()) => Ok(()),
+            Ok(End::Done) => Ok(()),
+            Ok(End::Queued) => Err(Failure::Told(ExitCode::Queued)),
             Err(error) => {
                 report.failed(&error);
                 // Who has just closed a window wants no other one.
@@ -95,7 +108,7 @@ impl Send {
         mut self,
         chooser: Option<Chooser>,
         report: &mut Report,
-    ) -> Result<(), CommandError> {
+    ) -> Result<End, CommandError> {
         let to = std::mem::take(&mut self.to);
         if chooser.is_some() {
             self.paths.insert(0, to.clone().into());
@@ -107,16 +120,26 @@ impl Send {
         };
         let mut interrupts = Interrupts::new()?;
         let mut client = connect().await?;
-        let call = Call::Send { to, paths };
+        let call = Call::Send { to, paths, no_queue: self.no_queue };
         let (id, interrupted) = start(&mut client, call, &mut interrupts).await?;
         report.started(&id);
         if interrupted {
             cancel(&id).await?;
         } else if self.detach {
-            return Ok(());
+            return Ok(End::Done);
         }
-        follow(client.watch().await?, &id, interrupted, interrupts, report).await
+        let waits = self.wait;
+        let mut following = Following { id, waits, interrupted, interrupts };
+        following.run(client.watch().await?, report).await
     }
+}
+
+/// How a command ends that did not fail.
+#[derive(Debug)]
+enum End {
+    Done,
+    /// The daemon sends it when the receiver can be reached.
+    Queued,
 }
 
 /// The contact that the user chooses. The daemon is started if none runs, since whoever clicks in a
@@ -149,36 +172,51 @@ async fn start(
     }
 }
 
-/// Reports how the transfer goes on until it has ended.
-async fn follow(
-    mut watch: Watch,
-    id: &str,
-    mut interrupted: bool,
-    mut interrupts: Interrupts,
-    report: &mut Report,
-) -> Result<(), CommandError> {
-    loop {
-        let transfer = tokio::select! {
-            biased;
-            () = interrupts.next() => {
-                if interrupted {
-                    return Err(CommandError::interrupted("interrupted"));
+/// A transfer that is watched.
+struct Following {
+    id: String,
+    /// Whether the command stays while the transfer is queued.
+    waits: bool,
+    interrupted: bool,
+    interrupts: Interrupts,
+}
+
+impl Following {
+    /// Reports how the transfer goes on until it has ended, or is queued.
+    async fn run(&mut self, mut watch: Watch, report: &mut Report) -> Result<End, CommandError> {
+        loop {
+            let transfer = tokio::select! {
+                biased;
+                () = self.interrupts.next() => {
+                    if self.interrupted {
+                        return Err(CommandError::interrupted("interrupted"));
+                    }
+                    self.interrupted = true;
+                    cancel(&self.id).await?;
+                    continue;
                 }
-                interrupted = true;
-                cancel(id).await?;
-                continue;
+                transfer = next_view(&mut watch, &self.id) => transfer?,
+            };
+            if self.leaves(&transfer) {
+                report.queued(&transfer);
+                return Ok(End::Queued);
             }
-            transfer = next_view(&mut watch, id) => transfer?,
-        };
-        report.progress(&transfer);
-        match transfer.state {
-            TransferState::Done => {
-                report.done(&transfer);
-                return Ok(());
+            report.progress(&transfer);
+            match transfer.state {
+                TransferState::Done => {
+                    report.done(&transfer);
+                    return Ok(End::Done);
+                }
+                state if state.is_final() => return Err(why(transfer, self.interrupted)),
+                _ => {}
             }
-            state if state.is_final() => return Err(why(transfer, interrupted)),
-            _ => {}
         }
+    }
+
+    /// Whether there is nothing to be watched for now: the receiver cannot be reached.
+    fn leaves(&self, transfer: &TransferView) -> bool {
+        let queued = transfer.state == TransferState::Queued && transfer.reason.is_some();
+        queued && !self.waits && !self.interrupted
     }
 }
 

@@ -11,7 +11,9 @@ use super::{complete_id, connect, unexpected};
 use crate::failure::{CommandError, Failure};
 use crate::{cli, format, output};
 
-/// Show the transfers under way
+/// Show the transfers under way, and those that wait for somebody to be reached
+///
+/// What is queued or paused goes on by itself; "ffctl cancel" gives it up.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -78,12 +80,17 @@ fn row(transfer: &TransferView) -> [String; 7] {
     ]
 }
 
-/// What it carries, and why it stands still if it does.
+/// What it carries, and why it stands still if it does, and until when.
 fn what(transfer: &TransferView) -> String {
     let label = text::display(&transfer.label);
-    let error = transfer.error.as_ref().map(|error| error.message.as_str());
-    match error.or(transfer.detail.as_deref()) {
+    let errors = transfer.error.iter().chain(&transfer.reason);
+    let reason = errors.map(|error| error.message.as_str()).next();
+    let mut what = match reason.or(transfer.detail.as_deref()) {
         Some(reason) => format!("{label}: {}", text::display(reason)),
         None => label.to_string(),
+    };
+    if let Some(left) = transfer.next_try.and_then(format::until) {
+        what += &format!("; next try in {}", format::duration(left));
     }
+    what
 }

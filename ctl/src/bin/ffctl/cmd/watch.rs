@@ -83,7 +83,7 @@ fn transfer_line(transfer: &TransferView) -> String {
     if let Some(kind) = transfer.link {
         line += &format!(", {}, {}", format::rate(transfer.rate), format::link(kind));
     }
-    if let Some(error) = &transfer.error {
+    if let Some(error) = transfer.error.as_ref().or(transfer.reason.as_ref()) {
         line += &format!(": {}", text::display(&error.message));
     }
     line

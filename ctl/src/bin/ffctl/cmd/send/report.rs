@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use filefleet_ctl::proto::{FileFailure, LinkKind, TransferState, TransferView};
+use filefleet_ctl::proto::{ControlError, FileFailure, LinkKind, TransferState, TransferView};
 use filefleet_ctl::text;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -57,6 +57,11 @@ enum Line<'a> {
         seconds: f64,
         link: Option<LinkKind>,
         links: &'a BTreeMap<LinkKind, u64>,
+    },
+    Queued {
+        transfer: &'a str,
+        reason: Option<&'a ControlError>,
+        next_try: Option<u64>,
     },
     Failed {
         error: &'a CommandError,
@@ -123,6 +128,28 @@ impl Report {
                 print(&summary(transfer));
             }
             Style::Lines(_) => print(&summary(transfer)),
+        }
+    }
+
+    /// It cannot be sent yet, and the daemon will see to it.
+    pub(super) fn queued(&mut self, transfer: &TransferView) {
+        match &self.style {
+            Style::Json => print_json(&Line::Queued {
+                transfer: &transfer.id,
+                reason: transfer.reason.as_ref(),
+                next_try: transfer.next_try,
+            }),
+            Style::Bar(bar) => {
+                bar.finish_and_clear();
+                print(&text::display(&transfer.id).to_string());
+            }
+            Style::Lines(_) => print(&text::display(&transfer.id).to_string()),
+        }
+        if let Some(reason) = &transfer.reason {
+            output::note(&format!("queued: {}", text::display(&reason.message)));
+            if let Some(hint) = &reason.hint {
+                output::note(&format!("hint: {}", text::display(hint)));
+            }
         }
     }
 

@@ -1,0 +1,84 @@
+//! What a transfer needs, besides what is shown of it, to go on after a restart.
+
+use std::path::PathBuf;
+
+use filefleet_ctl::proto::WirePath;
+use serde::{Deserialize, Serialize};
+
+/// What is to be done, by direction. Fields that an older version did not know have the value that
+/// fits what that version did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Plan {
+    Outgoing(Outgoing),
+    Incoming(Incoming),
+}
+
+/// Something to send.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Outgoing {
+    /// What was asked for earlier has a lower number.
+    pub(crate) number: u64,
+    pub(crate) sources: Vec<WirePath>,
+    /// Whether it waits in the outbox while the receiver cannot be reached for the first time.
+    pub(crate) queue: bool,
+    /// Whether the receiver has the request and a person there has not answered yet.
+    pub(crate) asked: bool,
+    /// Whether the receiver has accepted.
+    pub(crate) accepted: bool,
+    /// Whether it was cancelled here and the receiver, who knows of it, may not have heard.
+    pub(crate) untold: bool,
+}
+
+/// Something that was accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Incoming {
+    /// Whether the destination is made if it does not exist.
+    pub(crate) make_dir: bool,
+    /// The most bytes of content that are taken.
+    pub(crate) max_bytes: Option<u64>,
+    /// Why it ended, if not well: what a sender hears that comes back and does not know.
+    pub(crate) ended: Option<Ended>,
+}
+
+/// How a transfer ended, in the words of the peer protocol.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    /// The number of a reason.
+    pub(crate) reason: u8,
+    pub(crate) text: String,
+}
+
+impl Plan {
+    pub(crate) fn is_incoming(&self) -> bool {
+        matches!(self, Self::Incoming(_))
+    }
+
+    pub(crate) fn outgoing(&self) -> Option<&Outgoing> {
+        match self {
+            Self::Outgoing(plan) => Some(plan),
+            Self::Incoming(_) => None,
+        }
+    }
+
+    pub(crate) fn incoming(&self) -> Option<&Incoming> {
+        match self {
+            Self::Incoming(plan) => Some(plan),
+            Self::Outgoing(_) => None,
+        }
+    }
+}
+
+impl Outgoing {
+    /// Whether the receiver has something of it: a request that waits, or content.
+    pub(crate) fn is_known_to_receiver(&self) -> bool {
+        self.asked || self.accepted
+    }
+
+    /// What is to be sent, as paths of this system.
+    pub(crate) fn sources(&self) -> Vec<PathBuf> {
+        self.sources.iter().map(|source| source.as_path().to_owned()).collect()
+    }
+}
