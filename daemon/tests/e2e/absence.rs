@@ -2,10 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Pair, hash_of, write_random, write_zeros};
-
-/// More than can arrive before a test has done what it wants to do meanwhile; holes cost nothing.
-const ENDLESS: u64 = 8 << 30;
+use crate::support::{Pair, hash_of, write_random};
 
 #[test]
 fn a_file_that_does_not_exist_is_named_and_nothing_is_sent() {
@@ -32,77 +29,15 @@ fn what_is_neither_file_nor_folder_fails_alone() {
 }
 
 #[test]
-fn somebody_who_is_not_online_is_named() {
+fn somebody_who_is_not_online_is_named_if_nothing_is_to_be_queued() {
     let mut pair = Pair::trusting();
     pair.bob.stop().done();
-    let sending = pair.alice.send("bob", &[&pair.alice.note("letter")]);
+    let letter = pair.alice.note("letter");
+    let sending = pair.alice.send_with(&["--no-queue"], "bob", &[&letter]);
     sending.failed(5, "offline").told("'bob' is not online");
-}
-
-#[test]
-fn a_receiver_that_is_stopped_ends_the_transfer_on_both_sides() {
-    let mut pair = Pair::trusting();
-    let source = pair.alice.file("large");
-    write_zeros(&source, ENDLESS);
-    let mut sending = pair.alice.send("bob", &[&source]);
-    sending.halfway();
-    pair.bob.stop().done();
-    let outcome = sending.failed(1, "interrupted");
-    outcome.told("bob: the other side's FileFleet was stopped");
-    assert_eq!(pair.bob.received_names(), [""; 0]);
     pair.bob.start();
-    assert_eq!(last_transfer(&pair)["state"], "failed");
+    pair.bob.registered_again();
     sends_again(&pair);
-}
-
-#[test]
-fn a_sender_that_is_stopped_ends_the_transfer_on_both_sides() {
-    let mut pair = Pair::trusting();
-    let source = pair.alice.file("large");
-    write_zeros(&source, ENDLESS);
-    let mut watching = pair.bob.watch();
-    let mut sending = pair.alice.send("bob", &[&source]);
-    let id = sending.id();
-    sending.halfway();
-    pair.alice.stop().done();
-    assert_ne!(sending.end().exit_code, Some(0));
-    let failed = watching.ended(&id, "failed");
-    assert_eq!(failed["error"]["code"], "interrupted", "{failed}");
-    assert_eq!(pair.bob.received_names(), [""; 0]);
-    pair.alice.start();
-    sends_again(&pair);
-}
-
-#[test]
-fn a_receiver_that_is_killed_ends_the_transfer_and_leaves_nothing_once_it_is_back() {
-    let mut pair = Pair::trusting();
-    let source = pair.alice.file("large");
-    write_zeros(&source, ENDLESS);
-    let mut sending = pair.alice.send("bob", &[&source]);
-    sending.halfway();
-    pair.bob.kill();
-    assert!(!pair.bob.received().join("large").exists());
-    pair.bob.start();
-    assert_eq!(last_transfer(&pair)["error"]["code"], "interrupted");
-    let outcome = sending.failed(1, "interrupted");
-    outcome.told("bob: ");
-    // Stopping waits for what a start cleans up beside its other work.
-    pair.bob.stop().done();
-    assert_eq!(pair.bob.received_names(), [""; 0]);
-    pair.bob.start();
-    sends_again(&pair);
-}
-
-#[test]
-fn a_receiver_that_is_killed_and_stays_away_is_given_up() {
-    let mut pair = Pair::trusting();
-    let source = pair.alice.file("large");
-    write_zeros(&source, ENDLESS);
-    let mut sending = pair.alice.send("bob", &[&source]);
-    sending.halfway();
-    pair.bob.kill();
-    sending.failed(5, "offline").told("'bob' is not online");
-    assert!(!pair.bob.received().join("large").exists());
 }
 
 #[test]
@@ -125,11 +60,6 @@ fn a_waiting_request_outlives_a_restart_of_both_sides() {
     pair.bob.ffctl(&["accept", &id]).done();
     watching.ended(&id, "done");
     assert_eq!(pair.bob.received_names(), ["letter"]);
-}
-
-#[track_caller]
-fn last_transfer(pair: &Pair) -> serde_json::Value {
-    pair.bob.json(&["transfers", "--all"])["transfers"][0].clone()
 }
 
 /// Everything works as before.

@@ -77,16 +77,17 @@ fn idle_daemons_are_registered_again_and_their_names_are_still_theirs() {
 }
 
 #[test]
-fn a_daemon_that_starts_before_its_server_registers_when_that_comes() {
+fn a_daemon_that_starts_before_its_server_registers_and_sends_when_that_comes() {
     let mut pair = Pair::trusting();
     pair.alice.stop().done();
     pair.server.kill();
     pair.alice.start();
     let mut watching = pair.alice.watch();
     let sending = pair.alice.send("bob", &[&pair.alice.note("letter")]);
-    let outcome = sending.end().failed(1);
-    assert_eq!(outcome.last()["event"], "failed");
+    let id = sending.queued("server_unreachable");
     pair.server.restart();
     let again = |event: &serde_json::Value| event["registered"] == true;
     watching.until_within(REGISTERED_AGAIN, "registration", again);
+    watching.ended(&id, "done");
+    assert_eq!(pair.bob.received_names(), ["letter"]);
 }

@@ -81,6 +81,14 @@ impl Sending {
         last
     }
 
+    /// Waits until the daemon has queued it for this reason; the transfer's id.
+    #[track_caller]
+    pub(crate) fn queued(self, reason: &str) -> String {
+        let last = self.end().failed(6).last();
+        assert_eq!((&last["event"], &last["reason"]["code"]), (&"queued".into(), &reason.into()));
+        text(&last["transfer"])
+    }
+
     /// Waits until it has failed with this exit code and this code of an error.
     #[track_caller]
     pub(crate) fn failed(self, exit_code: i32, code: &str) -> Outcome {

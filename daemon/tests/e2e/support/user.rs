@@ -199,9 +199,27 @@ impl User {
     }
 
     pub(crate) fn send(&self, to: &str, sources: &[&Path]) -> Sending {
+        self.send_with(&[], to, sources)
+    }
+
+    /// The same, with options.
+    pub(crate) fn send_with(&self, options: &[&str], to: &str, sources: &[&Path]) -> Sending {
         let sources = sources.iter().map(|source| source.as_os_str());
-        let arguments = ["send", "--json", to].map(OsStr::new);
-        Sending::new(self.run(arguments.into_iter().chain(sources)))
+        let arguments = [&["send", "--json"], options, &[to]].concat();
+        Sending::new(self.run(arguments.into_iter().map(OsStr::new).chain(sources)))
+    }
+
+    /// Everything that was sent or received and is still known, newest first.
+    #[track_caller]
+    pub(crate) fn transfers(&self) -> Vec<Value> {
+        let transfers = self.json(&["transfers", "--all"]);
+        transfers["transfers"].as_array().unwrap().clone()
+    }
+
+    /// The daemon's database, to be looked at while it does not run.
+    pub(crate) fn database(&self) -> PathBuf {
+        assert!(self.daemon.is_none(), "it runs");
+        self.home().join("state/state.db")
     }
 
     pub(crate) fn watch(&self) -> Watching {
