@@ -21,6 +21,7 @@ arch=$(uname -m)
 # How ffctl is run to write its own pages: for another architecture, by an emulator.
 run=()
 fast=()
+payload=()
 
 fail() { echo "build: $*" >&2; exit 1; }
 
@@ -30,7 +31,7 @@ while [ $# -gt 0 ]; do
     --programs) programs=$(realpath "$2"); shift ;;
     --version) version=$2; shift ;;
     --out) out=$2; shift ;;
-    --fast) fast=(--fast) ;;
+    --fast) fast=(--fast); payload=(--payload-compress none) ;;
     --arch) arch=$2; shift ;;
     --run) read -ra run <<<"$2"; shift ;;
     deb | rpm | tarball) kinds+=("$1") ;;
@@ -81,7 +82,7 @@ build_deb() {
 build_rpm() {
   local crate
   for crate in daemon server; do
-    (cd "$root" && CARGO_TARGET_DIR=$stage cargo generate-rpm -p "$crate" \
+    (cd "$root" && CARGO_TARGET_DIR=$stage cargo generate-rpm -p "$crate" "${payload[@]}" \
       --set-metadata "version = \"$version\"" --output "$out/")
   done
 }
