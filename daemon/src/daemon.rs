@@ -158,6 +158,7 @@ async fn run_once(
         listen: (std::net::Ipv6Addr::UNSPECIFIED, settings.port()).into(),
         congestion: crate::transport::Congestion::default(),
         guess_ports: settings.guess_ports(),
+        map_port: settings.map_port(),
     };
     let gate: Arc<Pins> = Arc::clone(&pins);
     let peers = Peers::start(config, gate, peer_events).map_err(DaemonError::Socket)?;

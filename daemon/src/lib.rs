@@ -1,13 +1,14 @@
 //! The FileFleet daemon: one per user, long-running. It holds the registration at the rendezvous
 //! server and owns identity, contacts and every transfer.
 //!
-//! `control → daemon → {transfer, connect, transport} → {policy, identity, store}`: what stands
+//! `control → daemon → {transfer, connect, discover, transport} → {policy, identity, store}`: what stands
 //! further right knows nothing of what stands further left.
 
 pub mod congestion;
 pub mod connect;
 mod control;
 mod daemon;
+pub mod discover;
 mod error;
 #[cfg(all(test, target_os = "linux"))]
 mod fuzz;

@@ -89,6 +89,12 @@ const KEYS: &[Key] = &[
         default: "true",
         expected: "true or false",
     },
+    Key {
+        name: "map-port",
+        help: "whether the router is asked to let others reach this computer's port",
+        default: "true",
+        expected: "true or false",
+    },
 ];
 
 /// The settings as last read from their file.
@@ -164,6 +170,10 @@ impl Settings {
         self.text("guess-ports").parse().unwrap_or(true)
     }
 
+    pub(crate) fn map_port(&self) -> bool {
+        self.text("map-port").parse().unwrap_or(true)
+    }
+
     fn text(&self, name: &str) -> String {
         key(name).map(|key| self.raw(key)).unwrap_or_default()
     }
@@ -226,7 +236,7 @@ fn check(key: &Key, value: &str) -> Result<(), SettingsError> {
             "max-size" => value.parse::<u64>().is_ok(),
             "keep-partial" => value.parse::<u64>().is_ok_and(|days| (1..=3650).contains(&days)),
             "port" => value.parse::<u16>().is_ok(),
-            "guess-ports" => value.parse::<bool>().is_ok(),
+            "guess-ports" | "map-port" => value.parse::<bool>().is_ok(),
             _ => false,
         };
     let bad = || SettingsError::BadValue {

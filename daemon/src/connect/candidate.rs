@@ -14,6 +14,8 @@ pub enum CandidateKind {
     Host,
     /// The machine's address as a server saw it.
     ServerReflexive,
+    /// An address that the router has given to the machine.
+    PortMapped,
 }
 
 /// An address at which a daemon may be reached.
@@ -44,13 +46,19 @@ impl Network {
         ip.is_loopback() || self.0.iter().any(|interface| interface.covers(ip))
     }
 
-    fn has(&self, ip: IpAddr) -> bool {
+    /// Whether it is an address of this machine.
+    pub fn has(&self, ip: IpAddr) -> bool {
         self.0.iter().any(|interface| interface.ip == ip)
     }
 
-    /// What this machine offers: at most four hosts, what servers saw, the other hosts, and last
-    /// of all the loopback, which serves two users of one machine.
-    pub fn candidates(&self, port: u16, reflexive: &[SocketAddr]) -> Vec<Candidate> {
+    /// What this machine offers: at most four hosts, what the router has given, what servers saw,
+    /// the other hosts, and last of all the loopback, which serves two users of one machine.
+    pub fn candidates(
+        &self,
+        port: u16,
+        mapped: Option<SocketAddr>,
+        reflexive: &[SocketAddr],
+    ) -> Vec<Candidate> {
         let hosts = self.0.iter().map(|interface| Candidate {
             kind: CandidateKind::Host,
             address: (interface.ip, port).into(),
@@ -59,7 +67,10 @@ impl Network {
         let (loopback, mut hosts): (Vec<_>, Vec<_>) =
             hosts.partition(|candidate| candidate.address.ip().is_loopback());
         let others = hosts.split_off(hosts.len().min(HOSTS_FIRST));
-        let known = |address| self.has(SocketAddr::ip(address));
+        let mapped = mapped.filter(|address| is_probeable(*address));
+        let kind = CandidateKind::PortMapped;
+        hosts.extend(mapped.map(|address| Candidate { kind, address }));
+        let known = |address: &SocketAddr| self.has(address.ip()) || mapped == Some(*address);
         let reflexive = reflexive
             .iter()
             .filter(|address| !known(address))
@@ -169,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts_come_first_then_reflexive_and_loopback_last() {
+    fn hosts_come_first_then_mapped_then_reflexive_and_loopback_last() {
         let network = network(&[
             ("127.0.0.1", 8),
             ("10.0.0.1", 24),
@@ -179,7 +190,11 @@ mod tests {
             ("10.0.4.1", 24),
             ("fe80::1", 64),
         ]);
-        let offered = network.candidates(9, &addresses(&["192.0.2.7:99", "10.0.0.1:9"]));
+        let offered = network.candidates(
+            9,
+            addresses(&["192.0.2.7:9"]).pop(),
+            &addresses(&["192.0.2.7:9", "192.0.2.7:99", "10.0.0.1:9"]),
+        );
         let offered: Vec<_> = offered.iter().map(|c| c.address.to_string()).collect();
         assert_eq!(
             offered,
@@ -188,6 +203,7 @@ mod tests {
                 "10.0.1.1:9",
                 "10.0.2.1:9",
                 "10.0.3.1:9",
+                "192.0.2.7:9",
                 "192.0.2.7:99",
                 "10.0.4.1:9",
                 "127.0.0.1:9"

@@ -28,6 +28,7 @@ use super::{
     candidate::{Interface, Network},
     offer::{Offer, Tag},
 };
+use crate::discover::portmap::Nat;
 
 /// Requests to the driver; what does not fit is lost, and the session's next restart makes up.
 const COMMANDS: usize = 64;
@@ -58,6 +59,15 @@ pub enum Event {
     Reveal,
     /// A path to the peer that belongs to a socket of its own.
     Scattered(Scattered),
+}
+
+/// What passes between the driver and whoever asks the router for a mapping.
+#[derive(Debug)]
+pub struct Router {
+    /// Is told whether there is a NAT.
+    pub nat: watch::Sender<Option<Nat>>,
+    /// The address that the router has given us.
+    pub mapped: watch::Receiver<Option<SocketAddr>>,
 }
 
 /// Handle of the driver; it ends with the last one.
@@ -96,6 +106,7 @@ impl Connector {
         port: u16,
         datagrams: mpsc::Receiver<OtherDatagram>,
         rendezvous: watch::Receiver<Option<Client>>,
+        router: Router,
     ) -> Self {
         let (commands, commands_end) = mpsc::channel(COMMANDS);
         let (network_in, network) = watch::channel(read_network());
@@ -106,6 +117,7 @@ impl Connector {
             datagrams,
             commands: commands_end,
             rendezvous,
+            router,
             heard: heard.clone(),
             network: network_in,
         };

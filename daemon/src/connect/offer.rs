@@ -18,6 +18,7 @@ use super::{
 const OFFER: u8 = 1;
 const HOST: u8 = 1;
 const SERVER_REFLEXIVE: u8 = 2;
+const PORT_MAPPED: u8 = 3;
 
 const MAPPING_UNKNOWN: u8 = 0;
 const MAPPING_INDEPENDENT: u8 = 1;
@@ -62,6 +63,7 @@ impl Offer {
             bytes.put_u8(match candidate.kind {
                 CandidateKind::Host => HOST,
                 CandidateKind::ServerReflexive => SERVER_REFLEXIVE,
+                CandidateKind::PortMapped => PORT_MAPPED,
             });
             let ip = match candidate.address.ip() {
                 IpAddr::V4(ip) => ip.to_ipv6_mapped(),
@@ -97,6 +99,7 @@ impl Offer {
             let kind = match kind {
                 HOST => CandidateKind::Host,
                 SERVER_REFLEXIVE => CandidateKind::ServerReflexive,
+                PORT_MAPPED => CandidateKind::PortMapped,
                 _ => continue,
             };
             if candidates.len() < MAX_CANDIDATES {
@@ -147,11 +150,13 @@ mod tests {
         let offer = offer(vec![
             candidate(CandidateKind::Host, "10.0.0.1:258"),
             candidate(CandidateKind::ServerReflexive, "[2001:db8::1]:1"),
+            candidate(CandidateKind::PortMapped, "192.0.2.1:2"),
         ]);
         let bytes = offer.encode();
         let expected = format!(
-            "01 01020304 {} 00000006 02 01 00000000000000000000ffff0a000001 0102 \
-             02 20010db8000000000000000000000001 0001 02",
+            "01 01020304 {} 00000006 03 01 00000000000000000000ffff0a000001 0102 \
+             02 20010db8000000000000000000000001 0001 \
+             03 00000000000000000000ffffc0000201 0002 02",
             "05".repeat(16)
         );
         assert_eq!(hex::encode(&bytes), expected.replace(' ', ""));

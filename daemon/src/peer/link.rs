@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     connect::driver::{Connector, Scattered},
+    discover::portmap::PortMapper,
     transport::{
         Congestion, Path, endpoint_config,
         relayed::{Gone, RelayedPath, Ticket},
@@ -56,6 +57,8 @@ pub(super) struct Local {
     pub(super) main: Endpoint,
     /// Looks for direct paths over the main socket.
     pub(super) connector: Connector,
+    /// Asks the router to map the main socket's port.
+    pub(super) mapper: PortMapper,
     /// Whether ports of NATs may be guessed.
     pub(super) guess_ports: bool,
 }

@@ -26,7 +26,8 @@ use super::{
     session::command::Waiter,
 };
 use crate::{
-    connect::driver::Connector,
+    connect::driver::{Connector, Router},
+    discover::portmap::PortMapper,
     transport::{
         Congestion, Path,
         batched::BatchedSocket,
@@ -54,6 +55,8 @@ pub struct PeersConfig {
     pub congestion: Congestion,
     /// Whether ports of NATs may be guessed, which takes thousands of packets.
     pub guess_ports: bool,
+    /// Whether the router may be asked to map the main socket's port.
+    pub map_port: bool,
 }
 
 /// The handle of the actor; it ends with the last handle, or gracefully by `shutdown`.
@@ -86,7 +89,8 @@ impl Peers {
         gate: Arc<dyn Gate>,
         events: mpsc::Sender<PeerEvent>,
     ) -> io::Result<Self> {
-        let PeersConfig { device_key, certificate, listen, congestion, guess_ports } = config;
+        let PeersConfig { device_key, certificate, listen, congestion, guess_ports, map_port } =
+            config;
         let socket = bind_udp(listen)?;
         let port = socket.local_addr()?.port();
         let (socket, stun) = DemuxSocket::new(socket, STUN_MESSAGES)?;
@@ -102,7 +106,10 @@ impl Peers {
             Arc::new(TokioRuntime),
         )?;
         let (rendezvous, rendezvous_end) = watch::channel(None);
-        let connector = Connector::spawn(socket, port, stun, rendezvous_end.clone());
+        let (nat, nat_end) = watch::channel(None);
+        let mapper = PortMapper::spawn(if map_port { port } else { 0 }, nat_end);
+        let router = Router { nat, mapped: mapper.mapped() };
+        let connector = Connector::spawn(socket, port, stun, rendezvous_end.clone(), router);
         let local = Arc::new(Local {
             device_key,
             certificate,
@@ -111,6 +118,7 @@ impl Peers {
             congestion,
             main: main.clone(),
             connector,
+            mapper,
             guess_ports,
         });
         let (requests, requests_end) = mpsc::channel(REQUESTS);

@@ -9,6 +9,7 @@ mod failing;
 mod lan;
 mod matrix;
 mod nat;
+mod portmap;
 mod relayed;
 mod routed;
 mod support;

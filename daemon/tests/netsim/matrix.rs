@@ -4,9 +4,7 @@
 use std::env;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use crate::support::{Behaviour, Nat, Network, Pair, lacks_namespaces};
+use crate::support::{Behaviour, Nat, Network, Pair, is_direct, lacks_namespaces};
 
 /// From the send to the first byte of the file, whichever way it takes.
 const FIRST_BYTE: Duration = Duration::from_secs(1);
@@ -118,9 +116,4 @@ fn send(alices: Nat, bobs: Nat) -> Found {
     sending.interrupt();
     sending.end();
     Found { first_byte, direct }
-}
-
-/// Whether bytes of the file have arrived otherwise than through the relay.
-fn is_direct(transfer: &Value) -> bool {
-    transfer["links"].get("direct").or(transfer["links"].get("lan")).is_some()
 }

@@ -23,10 +23,15 @@ pub(crate) use content::hash_of;
 use content::{Scratch, write_random};
 pub(crate) use ffctl::{Sending, Watching};
 use machine::Machine;
-pub(crate) use network::{Nat, Network, lacks_namespaces};
+pub(crate) use network::{Asking, MappingNetwork, Nat, Network, lacks_namespaces};
 pub(crate) use probe::Behaviour;
 use program::{Outcome, PATIENCE, Program, program};
 use user::{Server, User};
+
+/// Whether bytes of the file have arrived otherwise than through the relay.
+pub(crate) fn is_direct(transfer: &Value) -> bool {
+    transfer["links"].get("direct").or(transfer["links"].get("lan")).is_some()
+}
 
 const FILM: &str = "film.bin";
 /// Takes seconds over [`network::UPLINK`], while the way that carries most is found in milliseconds.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,7 +25,7 @@ use super::{
         checks::{Checks, Success},
         offer::Tag,
     },
-    Command, Event, Heard, Reachable, SERVERS,
+    Command, Event, Heard, Nat, Reachable, Router, SERVERS,
     keys::{read_username, tag_of, transaction},
     lock, read_network,
     search::Search,
@@ -48,6 +48,7 @@ pub(super) struct Driver {
     pub(super) datagrams: mpsc::Receiver<OtherDatagram>,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) rendezvous: watch::Receiver<Option<Client>>,
+    pub(super) router: Router,
     pub(super) heard: Heard,
     pub(super) network: watch::Sender<Network>,
 }
@@ -100,6 +101,7 @@ impl Actor {
                 },
                 () = until(timeout) => {}
                 Ok(()) = self.driver.rendezvous.changed() => self.on_rendezvous(),
+                Ok(()) = self.driver.router.mapped.changed() => self.offer(),
                 alive = changed(&mut self.state) => self.on_state(alive),
                 _ = tick.tick() => self.on_tick(),
             }
@@ -166,12 +168,28 @@ impl Actor {
     fn offer(&mut self) {
         let reflexive: BTreeSet<_> = self.reflexive.values().copied().collect();
         let reflexive: Vec<_> = reflexive.into_iter().collect();
-        let candidates = self.driver.network.borrow().candidates(self.driver.port, &reflexive);
+        self.tell_router(&reflexive);
+        let mapped = *self.driver.router.mapped.borrow_and_update();
+        let network = self.driver.network.borrow().clone();
+        let candidates = network.candidates(self.driver.port, mapped, &reflexive);
         let seen: Vec<_> = self.reflexive.iter().map(|(server, seen)| (*server, *seen)).collect();
         let mapping = Mapping::seen(&seen);
         for search in self.searches.values_mut() {
             search.offer(&candidates, mapping);
         }
+    }
+
+    /// There is a NAT where others see us at an address that is not our own.
+    fn tell_router(&self, reflexive: &[SocketAddr]) {
+        let network = self.driver.network.borrow().clone();
+        let is_mapped = |ip: &IpAddr| ip.is_ipv4() && !network.has(*ip);
+        let public = reflexive.iter().map(SocketAddr::ip).find(is_mapped);
+        let nat = public.map(|public| Nat { public, network });
+        self.driver.router.nat.send_if_modified(|old| {
+            let changed = *old != nat;
+            *old = nat;
+            changed
+        });
     }
 
     fn ask_servers(&mut self) {

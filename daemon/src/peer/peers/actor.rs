@@ -349,7 +349,7 @@ impl Actor {
             entry.session.close(CloseReason::ShuttingDown);
         }
         let ended = async { while self.actors.join_next().await.is_some() {} };
-        let _ = timeout(3 * FAREWELL, ended).await;
+        let (_, ()) = tokio::join!(timeout(3 * FAREWELL, ended), self.local.mapper.release());
         self.local.main.close(CloseCode::GoingAway.wire(), b"");
         let _ = timeout(FAREWELL, self.local.main.wait_idle()).await;
     }

@@ -149,6 +149,7 @@ impl User {
             listen: "[::]:0".parse().unwrap(),
             congestion: Congestion::default(),
             guess_ports: true,
+            map_port: false,
         };
         let peers = Peers::start(config, gate.clone(), events_in).unwrap();
         let (client_events_in, client_events) = mpsc::channel(16);

@@ -6,8 +6,10 @@ use std::process::{Command, Stdio};
 
 use super::Machine;
 
+mod igd;
 mod nats;
 
+pub(crate) use igd::{Asking, MappingNetwork};
 pub(crate) use nats::Nat;
 
 /// How much Alice can send per second.
@@ -22,7 +24,6 @@ pub(crate) struct Network {
     /// The router between them, if there is one.
     router: Option<Machine>,
     /// Switches and NATs.
-    #[expect(dead_code, reason = "they have to live as long as the network")]
     boxes: Vec<Machine>,
 }
 
@@ -35,6 +36,7 @@ pub(crate) fn lacks_namespaces() -> bool {
         (vec!["ip", "-V"], "ip (iproute2)"),
         (vec!["nft", "--version"], "nft (nftables)"),
         (vec!["tcpdump", "--version"], "tcpdump"),
+        (vec!["miniupnpd", "--version"], "miniupnpd"),
     ];
     let lacks = |words: &Vec<&str>| {
         let mut command = Command::new(words[0]);

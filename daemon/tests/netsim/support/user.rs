@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use rustix::process::Signal;
+
 use super::{Machine, Outcome, Program, Scratch, Sending, Watching, program};
 
 /// `filefleet-server` on its usual ports, and on that of web servers.
@@ -32,7 +34,6 @@ impl Server {
 
 /// A user with a home, a daemon and a name.
 pub(crate) struct User<'a> {
-    #[expect(dead_code, reason = "dropping it ends it")]
     daemon: Program,
     machine: &'a Machine,
     dir: Scratch,
@@ -52,6 +53,18 @@ impl<'a> User<'a> {
     #[track_caller]
     pub(crate) fn ffctl(&self, arguments: &[&str]) -> Outcome {
         Program::start(command(self.machine, &self.dir, "ffctl").args(arguments)).end()
+    }
+
+    /// Waits until the daemon says something that contains `text`.
+    #[track_caller]
+    pub(crate) fn says(&mut self, text: &str) {
+        self.daemon.says(text);
+    }
+
+    /// Ends the daemon as a person's logging out does.
+    #[track_caller]
+    pub(crate) fn stop(self) {
+        self.daemon.end_by(Signal::TERM).done();
     }
 
     /// Begins to send one of this user's files.

@@ -6,6 +6,9 @@
 
 use super::{Machine, Network, slow_down_to, switch};
 
+// The internet is 1.2.3.0/24: `miniupnpd` takes the addresses that are for documentation to be
+// private, and maps nothing there.
+
 /// How much Alice can send per second: the file lasts longer than any search for a path.
 const UPLINK: &str = "48mbit";
 
@@ -33,7 +36,7 @@ impl Nat {
             Self::None => return,
             Self::Open => format!("{}{UNASKED_TO_ROUTER}", one_mapping(wan_ip)),
             Self::Moderate => format!("{}{UNASKED_TO_ROUTER}{UNASKED}", one_mapping(wan_ip)),
-            Self::Strict => format!("{MAPPING_EACH}{UNASKED_TO_ROUTER}{UNASKED}"),
+            Self::Strict => format!("{MAPPING_EACH}{UNASKED_TO_ROUTER}{UNASKED_UNLESS_MAPPED}"),
         };
         router.filter(&rules);
     }
@@ -86,20 +89,34 @@ const UNASKED: &str = "table ip unasked {
     }
 }\n";
 
+/// Lets in what a mapping is for that somebody asked for; see [`super::igd`].
+const UNASKED_UNLESS_MAPPED: &str = "table ip unasked {
+    chain forward {
+        type filter hook forward priority filter
+        iifname wan ct status dnat accept
+        iifname wan ct state new drop
+    }
+}\n";
+
 impl Network {
     /// Alice and Bob each behind a NAT of these kinds, and the server on the internet.
     pub(crate) fn between(alices: Nat, bobs: Nat) -> Self {
         let server = Machine::new();
-        let (alice, alices_nat) = behind(alices, "192.168.1", "203.0.113.1");
-        let (bob, bobs_nat) = behind(bobs, "192.168.2", "203.0.113.2");
+        let (alice, alices_nat) = behind(alices, "192.168.1", "1.2.3.1");
+        let (bob, bobs_nat) = behind(bobs, "192.168.2", "1.2.3.2");
         let internet = switch([
-            (alices_nat.as_ref().unwrap_or(&alice), wan(alices), "203.0.113.1/24"),
-            (bobs_nat.as_ref().unwrap_or(&bob), wan(bobs), "203.0.113.2/24"),
-            (&server, "eth0", "203.0.113.3/24"),
+            (alices_nat.as_ref().unwrap_or(&alice), wan(alices), "1.2.3.1/24"),
+            (bobs_nat.as_ref().unwrap_or(&bob), wan(bobs), "1.2.3.2/24"),
+            (&server, "eth0", "1.2.3.3/24"),
         ]);
         slow_down_to(&alice, UPLINK);
         let boxes = [Some(internet), alices_nat, bobs_nat].into_iter().flatten().collect();
-        Self { alice, bob, server, server_ip: "203.0.113.3", router: None, boxes }
+        Self { alice, bob, server, server_ip: "1.2.3.3", router: None, boxes }
+    }
+
+    /// Of [`Network::between`], when Bob has a NAT.
+    pub(super) fn bobs_router(&self) -> &Machine {
+        self.boxes.last().unwrap()
     }
 }
 

@@ -1,0 +1,3 @@
+//! What the machine's own network tells: mappings that its router grants. It knows no peers.
+
+pub mod portmap;
