@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    io::{Read, Seek},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -84,21 +85,29 @@ pub(crate) struct Ended {
 /// Runs a program to its end.
 pub(crate) fn measure(command: &Command) -> anyhow::Result<Ended> {
     let mut bound = bound(command);
-    bound.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Files, for nobody reads from a pipe before it ends.
+    let (mut stdout, mut stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
+    bound.stdin(Stdio::null()).stdout(stdout.try_clone()?).stderr(stderr.try_clone()?);
     let start = Instant::now();
-    let child = bound.spawn().with_context(|| format!("cannot run {command:?}"))?;
-    // It writes little enough for pipes that nobody reads meanwhile.
+    let mut child = bound.spawn().with_context(|| format!("cannot run {command:?}"))?;
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
     waitid(WaitId::Pid(Pid::from_child(&child)), options)?;
     let seconds = start.elapsed().as_secs_f64();
     let cpu = cpu(child.id())?;
-    let output = child.wait_with_output()?;
-    let gave_up = output.status.code() == Some(STOPPED);
-    if !output.status.success() && !gave_up {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{command:?} failed ({}): {}", output.status, said.trim());
+    let status = child.wait()?;
+    let gave_up = status.code() == Some(STOPPED);
+    if !status.success() && !gave_up {
+        bail!("{command:?} failed ({status}): {}", written(&mut stderr)?.trim());
     }
-    Ok(Ended { seconds, cpu, stdout: String::from_utf8_lossy(&output.stdout).into(), gave_up })
+    Ok(Ended { seconds, cpu, stdout: written(&mut stdout)?, gave_up })
+}
+
+/// All that a program has written to a file.
+fn written(file: &mut File) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Processor seconds of a process so far, and of those of its children that it waited for.
@@ -144,4 +153,24 @@ pub(crate) fn await_that(
         std::thread::sleep(POLL);
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_writes_much_comes_to_its_end() {
+        let mut command = Command::new("head");
+        let ended = measure(command.args(["-c", "300000", "/dev/zero"])).unwrap();
+        assert_eq!(ended.stdout.len(), 300_000);
+    }
+
+    #[test]
+    fn a_program_that_fails_says_why() {
+        let mut command = Command::new("cat");
+        let failed = measure(command.arg("/nowhere/at/all")).unwrap_err();
+        assert!(failed.to_string().contains("No such file"), "{failed}");
+    }
 }
