@@ -1,3 +1,5 @@
-//! What the machine's own network tells: mappings that its router grants. It knows no peers.
+//! What the machine's own network tells: when it changes, and mappings that its router grants. It
+//! knows no peers.
 
+pub mod changes;
 pub mod portmap;

@@ -19,6 +19,9 @@ const PACE: Duration = Duration::from_millis(5);
 const SCHEDULE_MS: [u64; 10] = [0, 30, 70, 130, 220, 360, 570, 880, 1350, 2050];
 /// Requests to one destination that are remembered.
 const MAX_UNANSWERED: usize = 16;
+/// Who has answered and asks again after this long is asked again, too: the peer may be looking for
+/// a path because the one there was is broken.
+const ANSWER_AGE: Duration = Duration::from_secs(1);
 /// Destinations at most: what the peer may offer, and as many again that are only observed.
 const MAX_DESTINATIONS: usize = 2 * super::candidate::MAX_CANDIDATES;
 
@@ -68,9 +71,9 @@ impl Checks {
     /// triggered check, RFC 8445 section 7.3.1.4).
     pub fn on_request(&mut self, now: Instant, remote: SocketAddr) {
         match self.find(remote) {
-            Some(known) if known.rtt.is_some() => {}
+            Some(known) if known.answered_lately(now) => {}
             // Somebody lives there, so that asking from the start again harms nobody.
-            Some(known) => (known.started, known.asked) = (now, 0),
+            Some(known) => (known.started, known.asked, known.rtt) = (now, 0, None),
             None => self.insert(Destination::new(remote, true, now)),
         }
     }
@@ -87,6 +90,8 @@ impl Checks {
         let (_, sent) = destination.sent.iter().find(|(sent, _)| *sent == id)?;
         let rtt = now.saturating_duration_since(*sent);
         destination.rtt = Some(rtt);
+        // None of them counts again when it is asked anew.
+        destination.sent.clear();
         Some(Success { remote, rtt })
     }
 
@@ -134,6 +139,10 @@ impl Checks {
 }
 
 impl Destination {
+    fn answered_lately(&self, now: Instant) -> bool {
+        self.rtt.is_some() && now.saturating_duration_since(self.started) < ANSWER_AGE
+    }
+
     fn new(remote: SocketAddr, observed: bool, now: Instant) -> Self {
         Self { remote, observed, started: now, asked: 0, sent: VecDeque::new(), rtt: None }
     }

@@ -28,7 +28,7 @@ use super::{
     candidate::{Interface, Network},
     offer::{Offer, Tag},
 };
-use crate::discover::portmap::Nat;
+use crate::discover::{changes::Changes, portmap::Nat};
 
 /// Requests to the driver; what does not fit is lost, and the session's next restart makes up.
 const COMMANDS: usize = 64;
@@ -76,6 +76,7 @@ pub struct Connector {
     commands: mpsc::Sender<Command>,
     heard: Heard,
     network: watch::Receiver<Network>,
+    changes: Changes,
     _driver: Arc<AbortOnDropHandle<()>>,
 }
 
@@ -110,6 +111,7 @@ impl Connector {
     ) -> Self {
         let (commands, commands_end) = mpsc::channel(COMMANDS);
         let (network_in, network) = watch::channel(read_network());
+        let changes = Changes::watch();
         let heard = Heard::default();
         let driver = Driver {
             socket,
@@ -120,9 +122,10 @@ impl Connector {
             router,
             heard: heard.clone(),
             network: network_in,
+            changes: changes.clone(),
         };
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.run()));
-        Self { commands, heard, network, _driver: Arc::new(driver) }
+        Self { commands, heard, network, changes, _driver: Arc::new(driver) }
     }
 
     /// Begins to look for paths to a peer's device.
@@ -132,6 +135,11 @@ impl Connector {
         // Should it be full, the attempt finds nothing.
         let _ = self.commands.try_send(Command::Open(tag, device, events_in));
         Attempt { tag, commands: self.commands.clone(), events }
+    }
+
+    /// Tells when the network has changed.
+    pub fn changes(&self) -> Changes {
+        self.changes.clone()
     }
 
     /// Whether a peer whose search goes on has passed a check from this address.

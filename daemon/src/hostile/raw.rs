@@ -8,6 +8,7 @@ use filefleet_server::{client::Call, protos::certificate::DeviceCertificate};
 use quinn::{ClientConfig, Connection, ConnectionError, RecvStream, SendStream};
 
 use crate::{
+    discover::changes::Changes,
     peer::{
         close::CloseCode,
         frame::{Frame, HEADER_LEN, Hello, Kind, Message, decode_header},
@@ -44,7 +45,8 @@ pub(super) async fn connect(
     let bob = call.certificate.device();
     let Call { session, key, side, relay, .. } = call;
     let ticket = Ticket { session, key, side, relay };
-    let path = RelayedPath::open(ticket, endpoint_config(device_key), None).unwrap();
+    let path =
+        RelayedPath::open(ticket, endpoint_config(device_key), None, Changes::watch()).unwrap();
     soon(path.bound()).await.unwrap();
     let tls = tls.client(Expected::Exactly(bob)).unwrap();
     let mut config = ClientConfig::new(Arc::new(tls));

@@ -169,7 +169,12 @@ impl Local {
             Side::Caller => None,
             Side::Callee => Some(self.server(Expected::Exactly(device), Path::Relayed)?),
         };
-        let path = RelayedPath::open(ticket, endpoint_config(&self.device_key), server)?;
+        let path = RelayedPath::open(
+            ticket,
+            endpoint_config(&self.device_key),
+            server,
+            self.connector.changes(),
+        )?;
         let setup = async {
             path.bound().await?;
             let connection = match side {

@@ -96,6 +96,15 @@ impl Bind {
         }
     }
 
+    /// The network has changed: the relay is to learn our new address at once.
+    pub fn renew(&mut self, now: Instant) {
+        if self.state != State::Gone {
+            self.hello_at = Some(now);
+            self.retry = RETRY;
+            self.silence = SILENCE;
+        }
+    }
+
     /// The last packet of the peer came at `last`: as long as they come, nothing is renewed.
     pub fn heard(&mut self, last: Instant) {
         if self.state == State::Bound {
@@ -177,6 +186,20 @@ mod tests {
             }
         }
         assert_eq!(hellos, [3_999, 4_999, 6_999, 10_999]);
+    }
+
+    #[test]
+    fn a_change_of_the_network_renews_at_once() {
+        let now = Instant::now();
+        let mut bind = bind(now);
+        bind.poll(now);
+        bind.handle(now, &bound());
+        assert_eq!(bind.poll(now + MS), None);
+        bind.renew(now + MS);
+        assert!(matches!(bind.poll(now + MS), Some(BindFrame::Hello { .. })));
+        bind.handle(now, &BindFrame::Gone { session: SESSION });
+        bind.renew(now + 2 * MS);
+        assert_eq!(bind.poll(now + 2 * MS), None);
     }
 
     #[test]

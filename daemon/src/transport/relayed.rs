@@ -33,6 +33,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::bind::{Bind, State};
+use crate::discover::changes::Changes;
 
 /// Batches taken per receive call. Each can be 64 KiB of memory that stays with the endpoint.
 const RECEIVE_BATCHES: usize = 4;
@@ -80,6 +81,7 @@ impl RelayedPath {
         ticket: Ticket,
         config: EndpointConfig,
         server: Option<ServerConfig>,
+        changes: Changes,
     ) -> io::Result<Self> {
         let socket = bind_udp((Ipv6Addr::UNSPECIFIED, 0).into())?;
         let (relay, tunnel) = match ticket.relay {
@@ -101,7 +103,8 @@ impl RelayedPath {
         let first_speaker = ticket.side == Side::Caller;
         let bind = Bind::new(ticket.session, ticket.key, ticket.side, Instant::now());
         let say_again = None;
-        let driver = Driver { bind, relay, socket, frames, state, first_speaker, say_again };
+        let driver =
+            Driver { bind, relay, socket, frames, state, first_speaker, say_again, changes };
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.run()));
         Ok(Self { endpoint, relay, state: watch, _driver: driver, _tunnel: tunnel })
     }
@@ -143,6 +146,7 @@ struct Driver {
     first_speaker: bool,
     /// Since when the opening may have been lost, and when it is said again.
     say_again: Option<(Instant, Instant)>,
+    changes: Changes,
 }
 
 impl Driver {
@@ -151,11 +155,19 @@ impl Driver {
             let timeout = self.say_again.map_or(timeout, |(_, at)| timeout.min(at));
             tokio::select! {
                 () = sleep_until(timeout.into()) => self.on_timeout(),
+                () = self.changes.next() => self.on_change(Instant::now()),
                 datagram = self.frames.recv() => match datagram {
                     Some(datagram) => self.on_datagram(&datagram),
                     None => return,
                 },
             }
+        }
+    }
+
+    fn on_change(&mut self, now: Instant) {
+        self.bind.renew(now);
+        if let Some(frame) = self.bind.poll(now) {
+            self.send(&frame);
         }
     }
 

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod blocked;
+mod changing;
 mod failing;
 mod lan;
 mod matrix;

@@ -23,7 +23,7 @@ pub(crate) use content::hash_of;
 use content::{Scratch, write_random};
 pub(crate) use ffctl::{Sending, Watching};
 use machine::Machine;
-pub(crate) use network::{Asking, MappingNetwork, Nat, Network, lacks_namespaces};
+pub(crate) use network::{Asking, MappingNetwork, MovingNetwork, Nat, Network, lacks_namespaces};
 pub(crate) use probe::Behaviour;
 use program::{Outcome, PATIENCE, Program, program};
 use user::{Server, User};

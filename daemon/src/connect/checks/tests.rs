@@ -55,6 +55,22 @@ fn requests_are_paced_and_given_up_after_ten() {
 }
 
 #[test]
+fn who_answered_long_ago_and_asks_again_is_asked_again() {
+    let now = Instant::now();
+    let mut checks = Checks::default();
+    checks.add(now, [address(1)]);
+    assert_eq!(checks.poll(now, id(1)), Some(address(1)));
+    assert!(checks.on_response(now + MS, address(1), id(1)).is_some());
+    checks.on_request(now + MS * 999, address(1));
+    assert_eq!(checks.timeout(), None, "that was a moment ago");
+    let later = now + MS * 1000;
+    checks.on_request(later, address(1));
+    assert_eq!(checks.poll(later, id(2)), Some(address(1)));
+    assert_eq!(checks.on_response(later + MS, address(1), id(1)), None, "an old answer");
+    assert!(checks.on_response(later + MS, address(1), id(2)).is_some());
+}
+
+#[test]
 fn one_destination_is_asked_ever_more_slowly() {
     let now = Instant::now();
     let mut checks = Checks::default();

@@ -25,7 +25,7 @@ use super::{
         checks::{Checks, Success},
         offer::Tag,
     },
-    Command, Event, Heard, Nat, Reachable, Router, SERVERS,
+    Changes, Command, Event, Heard, Nat, Reachable, Router, SERVERS,
     keys::{read_username, tag_of, transaction},
     lock, read_network,
     search::Search,
@@ -51,6 +51,7 @@ pub(super) struct Driver {
     pub(super) router: Router,
     pub(super) heard: Heard,
     pub(super) network: watch::Sender<Network>,
+    pub(super) changes: Changes,
 }
 
 struct Actor {
@@ -101,6 +102,7 @@ impl Actor {
                 },
                 () = until(timeout) => {}
                 Ok(()) = self.driver.rendezvous.changed() => self.on_rendezvous(),
+                () = self.driver.changes.next() => self.on_change(),
                 Ok(()) = self.driver.router.mapped.changed() => self.offer(),
                 alive = changed(&mut self.state) => self.on_state(alive),
                 _ = tick.tick() => self.on_tick(),
@@ -241,6 +243,18 @@ impl Actor {
             }
             self.offer();
         }
+    }
+
+    /// The registration is looked after at once, and so is what servers see of us. Searches are
+    /// restarted by their sessions.
+    fn on_change(&mut self) {
+        tracing::info!("the network has changed");
+        self.look_at_network();
+        if let Some(client) = &*self.driver.rendezvous.borrow() {
+            client.network_changed();
+        }
+        self.ask_servers();
+        self.offer();
     }
 
     /// Reads the interfaces; whether they are others than before.

@@ -38,6 +38,7 @@ use super::{
 };
 use crate::{
     connect::driver,
+    discover::changes::Changes,
     transport::{MAX_STREAMS, relayed::Ticket, tls::KeyGuard},
 };
 
@@ -97,6 +98,7 @@ pub(in crate::peer) struct SessionActor {
     recall: Recall,
     dialling: JoinSet<(SocketAddr, Result<Opened, LinkError>)>,
     direct: Direct,
+    changes: Changes,
     /// The relay sessions of the last calls.
     tickets: VecDeque<SessionId>,
     /// Why those who wait get no session, if it is not how it ended.
@@ -120,6 +122,7 @@ enum Input {
     Deliver(Option<Bytes>),
     Announced,
     Wishes,
+    NetworkChanged,
     Tick,
 }
 
@@ -138,6 +141,7 @@ impl SessionActor {
         let announcement =
             PeerEvent::Session { session: session.clone(), messages, streams: streams_end };
         let admitted = local.keys.admit(peer.device());
+        let changes = local.connector.changes();
         let actor = Self {
             local,
             rendezvous,
@@ -162,6 +166,7 @@ impl SessionActor {
             recall: Recall::default(),
             dialling: JoinSet::new(),
             direct: Direct::default(),
+            changes,
             tickets: VecDeque::new(),
             failure: None,
             active_at: Instant::now(),
@@ -203,6 +208,7 @@ impl SessionActor {
             found = self.direct.next() => Input::Found(found),
             command = self.commands.recv() => Input::Command(command),
             Ok(()) = self.ends.wishes.changed() => Input::Wishes,
+            () = self.changes.next() => Input::NetworkChanged,
             Some((link, frame)) = self.frames.recv() => Input::Frame(link, frame),
             permit = self.events.reserve(), if announce => {
                 // A daemon that no longer listens is about to end.
@@ -242,6 +248,7 @@ impl SessionActor {
             Input::Outgoing(None) | Input::Deliver(None) => ControlFlow::Continue(()),
             Input::Announced => self.answer_waiters(),
             Input::Wishes => self.on_wishes(),
+            Input::NetworkChanged => self.on_network_changed(),
             Input::Tick => self.on_tick(),
         }
     }

@@ -24,6 +24,10 @@ const QUIET: Duration = Duration::from_millis(1500);
 /// A quiet link is given up after this if another one works, which then takes over what it was
 /// given; alone, QUIC's idle time-out decides.
 const DEAD: Duration = Duration::from_secs(3);
+/// For a while after the network has changed a link is quiet, and given up, much sooner.
+const DOUBT: Duration = Duration::from_secs(5);
+const QUIET_IN_DOUBT: Duration = Duration::from_millis(400);
+const DEAD_IN_DOUBT: Duration = Duration::from_secs(1);
 /// A direct link whose round trip is so much longer than the relayed one's ranks behind it. Both
 /// are taken at the same time, while the direct link idles: then the queues of a line that both
 /// share are in both, and what the direct link fills itself is in neither.
@@ -36,6 +40,8 @@ const SAME_RTT: Duration = Duration::from_millis(4);
 #[derive(Debug, Default)]
 pub(super) struct Links {
     live: BTreeMap<LinkId, Live>,
+    /// Until when no link is trusted.
+    doubt_until: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -57,6 +63,7 @@ struct Traffic {
     /// Since when packets have left without any coming in.
     unanswered_since: Option<Instant>,
     unanswered: Duration,
+    is_quiet: bool,
 }
 
 #[derive(Debug, Default)]
@@ -130,9 +137,19 @@ impl Links {
         relayed.any(|live| !live.traffic.is_quiet())
     }
 
-    /// The links that do not go through the relay.
+    /// The network has changed: links have to show that they work. (Each is to be given something
+    /// to say.)
+    pub(super) fn doubt(&mut self, now: Instant) {
+        self.doubt_until = Some(now + DOUBT);
+        for live in self.live.values_mut() {
+            live.traffic.unanswered_since.get_or_insert(now);
+        }
+    }
+
+    /// The links that do not go through the relay and have not gone quiet.
     pub(super) fn direct(&self) -> Vec<Taken> {
-        let views = self.live.values().map(|live| &live.view);
+        let working = self.live.values().filter(|live| !live.traffic.is_quiet());
+        let views = working.map(|live| &live.view);
         let direct = views.filter(|view| view.kind != LinkKind::Relayed);
         direct.map(|view| (view.remote, view.kind == LinkKind::Lan)).collect()
     }
@@ -188,10 +205,12 @@ impl Links {
     pub(super) fn look(&mut self, now: Instant) -> Look {
         let mut look = Look::default();
         let relayed = self.relayed_rtt();
+        let in_doubt = self.doubt_until.is_some_and(|until| now < until);
+        let (quiet, dead) = if in_doubt { (QUIET_IN_DOUBT, DEAD_IN_DOUBT) } else { (QUIET, DEAD) };
         for live in self.live.values_mut() {
             live.view.rtt = live.view.connection.rtt();
             live.min_rtt = live.min_rtt.min(live.view.rtt);
-            let active = live.traffic.look(Counters::of(&live.view.connection), now);
+            let active = live.traffic.look(Counters::of(&live.view.connection), now, quiet);
             if !active && live.view.kind != LinkKind::Relayed {
                 live.slower = is_slower(live.view.rtt, relayed);
             }
@@ -200,7 +219,7 @@ impl Links {
         if self.live.values().any(|live| !live.traffic.is_quiet()) {
             let quiet = self.live.values().filter(|live| live.traffic.is_quiet());
             look.quiet = quiet.clone().map(|live| live.view.id).collect();
-            let dead = quiet.filter(|live| live.traffic.unanswered > DEAD);
+            let dead = quiet.filter(|live| live.traffic.unanswered > dead);
             look.dead = dead.map(|live| live.view.id).collect();
         }
         look
@@ -228,7 +247,7 @@ fn is_slower(direct: Duration, relayed: Option<Duration>) -> bool {
 
 impl Traffic {
     /// Notes the counters; whether anything but QUIC's own housekeeping was among what moved.
-    fn look(&mut self, counters: Counters, now: Instant) -> bool {
+    fn look(&mut self, counters: Counters, now: Instant, quiet: Duration) -> bool {
         if counters.heard != self.last.heard {
             self.unanswered_since = None;
         } else if counters.sent != self.last.sent {
@@ -236,13 +255,14 @@ impl Traffic {
         }
         let since = self.unanswered_since.unwrap_or(now);
         self.unanswered = now.saturating_duration_since(since);
+        self.is_quiet = self.unanswered > quiet;
         let active = counters.streams != self.last.streams;
         self.last = counters;
         active
     }
 
     fn is_quiet(&self) -> bool {
-        self.unanswered > QUIET
+        self.is_quiet
     }
 }
 
@@ -267,7 +287,7 @@ mod tests {
         let mut traffic = Traffic::default();
         let mut look = |millis, sent, heard| {
             let now = start + Duration::from_millis(millis);
-            traffic.look(Counters { sent, heard, streams: 0 }, now);
+            traffic.look(Counters { sent, heard, streams: 0 }, now, QUIET);
             traffic.is_quiet()
         };
         assert!(!look(0, 1, 1));

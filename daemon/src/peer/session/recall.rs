@@ -46,6 +46,12 @@ impl Recall {
         });
     }
 
+    /// The network has changed: what came to nothing may be possible now.
+    pub(super) fn hurry(&mut self) {
+        self.calls.abort_all();
+        (self.next, self.pause) = (Instant::now(), PAUSE);
+    }
+
     /// There is a relayed link again, whoever called.
     pub(super) fn succeeded(&mut self) {
         self.calls.abort_all();

@@ -7,9 +7,11 @@ use std::process::{Command, Stdio};
 use super::Machine;
 
 mod igd;
+mod moving;
 mod nats;
 
 pub(crate) use igd::{Asking, MappingNetwork};
+pub(crate) use moving::MovingNetwork;
 pub(crate) use nats::Nat;
 
 /// How much Alice can send per second.
@@ -37,6 +39,7 @@ pub(crate) fn lacks_namespaces() -> bool {
         (vec!["nft", "--version"], "nft (nftables)"),
         (vec!["tcpdump", "--version"], "tcpdump"),
         (vec!["miniupnpd", "--version"], "miniupnpd"),
+        (vec!["conntrack", "--version"], "conntrack"),
     ];
     let lacks = |words: &Vec<&str>| {
         let mut command = Command::new(words[0]);
@@ -150,11 +153,11 @@ impl Network {
 
 /// Lets a machine send no more than [`UPLINK`], which leaves the processor time for other things.
 fn slow_down(machine: &Machine) {
-    slow_down_to(machine, UPLINK);
+    slow_down_to(machine, "eth0", UPLINK);
 }
 
-fn slow_down_to(machine: &Machine, rate: &str) {
-    let words = ["tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate];
+fn slow_down_to(machine: &Machine, interface: &str, rate: &str) {
+    let words = ["tc", "qdisc", "add", "dev", interface, "root", "tbf", "rate", rate];
     machine.run(&[&words[..], &["burst", "256kb", "latency", "50ms"]].concat());
 }
 

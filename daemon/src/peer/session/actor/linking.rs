@@ -200,6 +200,17 @@ impl SessionActor {
         }
     }
 
+    /// Every link says something: what is not answered soon is not used any more. Other ways are
+    /// looked for at the same time.
+    pub(super) fn on_network_changed(&mut self) -> Flow {
+        self.links.doubt(Instant::now());
+        self.links.acknowledge(self.inbox.acknowledged());
+        self.direct.restart();
+        self.recall.hurry();
+        self.call_again();
+        ControlFlow::Continue(())
+    }
+
     pub(super) fn show_links(&mut self) {
         let views = self.links.views();
         self.ends.links.send_if_modified(|old| {

@@ -109,9 +109,19 @@ impl Network {
             (bobs_nat.as_ref().unwrap_or(&bob), wan(bobs), "1.2.3.2/24"),
             (&server, "eth0", "1.2.3.3/24"),
         ]);
-        slow_down_to(&alice, UPLINK);
+        slow_down_to(&alice, "eth0", UPLINK);
         let boxes = [Some(internet), alices_nat, bobs_nat].into_iter().flatten().collect();
         Self { alice, bob, server, server_ip: "1.2.3.3", router: None, boxes }
+    }
+
+    /// Of [`Network::between`]: the switch that is its internet.
+    pub(super) fn internet(&self) -> &Machine {
+        &self.boxes[0]
+    }
+
+    /// Of [`Network::between`], when Alice has a NAT.
+    pub(super) fn alices_router(&self) -> &Machine {
+        &self.boxes[1]
     }
 
     /// Of [`Network::between`], when Bob has a NAT.
