@@ -2,6 +2,7 @@
 //! waits for the disk.
 
 mod contacts;
+mod deliveries;
 mod plan;
 mod transfers;
 
@@ -14,6 +15,7 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 pub(crate) use self::contacts::Contact;
+pub(crate) use self::deliveries::{Delivery, Journal, Known};
 pub(crate) use self::plan::{Ended, Incoming, Outgoing, Plan};
 pub(crate) use self::transfers::{RequestRecord, TransferRecord};
 
@@ -29,8 +31,11 @@ pub(crate) enum StoreError {
 }
 
 /// The schema, one step per version; a step is never changed once it was released.
-const MIGRATIONS: &[&str] =
-    &[include_str!("store/schema_1.sql"), include_str!("store/schema_2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("store/schema_1.sql"),
+    include_str!("store/schema_2.sql"),
+    include_str!("store/schema_3.sql"),
+];
 
 /// Jobs that may wait for the thread. Full: the one who asks waits; the event loop never asks, it
 /// spawns.
@@ -78,6 +83,17 @@ impl Store {
             sent.map_err(|_| StoreError::Closed)?.map_err(|_| StoreError::Closed)?;
         }
         Ok(answered.await.map_err(|_| StoreError::Closed)??)
+    }
+
+    /// [`call`](Self::call) for a thread that may block, and must not run tasks.
+    fn wait<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = mpsc::sync_channel(1);
+        let job: Job = Box::new(move |connection| drop(answer.send(work(connection))));
+        self.jobs.send(job).map_err(|_| StoreError::Closed)?;
+        Ok(answered.recv().map_err(|_| StoreError::Closed)??)
     }
 }
 
