@@ -166,9 +166,9 @@ async fn run_once(
         home,
         identity,
         settings,
+        engine: Engine::new(unrouted, store.clone()),
         store,
         peers,
-        engine: Engine::new(unrouted),
         pins,
         rendezvous: None,
         contacts: BTreeMap::new(),
@@ -233,6 +233,7 @@ impl Daemon {
             self.warn(format!("the settings file has an unknown key '{key}'"));
         }
         self.store.forget_old_transfers(unix_now()).await?;
+        self.store.forget_old_deliveries(unix_now()).await?;
         self.load_requests().await?;
         if let (Some(name), Some(server)) = (self.settings.name(), self.settings.server()) {
             self.load_contacts(&server).await?;

@@ -42,6 +42,7 @@ use self::receive::writer::Job;
 pub(crate) use self::send::{Order, connect_fault};
 use crate::memory;
 use crate::peer::{CloseReason, IncomingStream, Peers, Session};
+use crate::store::Store;
 
 /// A message for a transfer and the session it came in.
 #[derive(Debug)]
@@ -103,6 +104,8 @@ pub(crate) struct Engine {
 struct Shared {
     routes: Mutex<HashMap<TransferId, Route>>,
     budget: Budget,
+    /// Where it is noted what was delivered.
+    store: Store,
     unrouted: mpsc::Sender<Unrouted>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
@@ -131,11 +134,12 @@ const MAILBOX: usize = 256;
 const JOB_QUEUE: usize = 16;
 
 impl Engine {
-    /// An engine; what belongs to no running transfer goes to `unrouted`.
-    pub(crate) fn new(unrouted: mpsc::Sender<Unrouted>) -> Self {
+    /// An engine that notes in `store` what was delivered; what belongs to no running transfer goes to `unrouted`.
+    pub(crate) fn new(unrouted: mpsc::Sender<Unrouted>, store: Store) -> Self {
         let shared = Shared {
             routes: Mutex::default(),
             budget: Budget::new(),
+            store,
             unrouted,
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
@@ -161,12 +165,13 @@ impl Engine {
     /// Starts to receive; the sender is told that it may send.
     pub(crate) fn receive(&self, reception: Reception, session: Session) -> Running {
         let id = reception.id;
+        let store = self.shared.store.clone();
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
-        let (jobs, job_queue) = mpsc::channel(JOB_QUEUE);
+        let jobs = mpsc::channel(JOB_QUEUE);
         let identity = Some(session.identity());
-        let run = self.route_to(id, Route { identity, mailbox, jobs: Some(jobs.clone()) });
+        let run = self.route_to(id, Route { identity, mailbox, jobs: Some(jobs.0.clone()) });
         let (progress, stop, running) = self.prepare();
-        self.spawn(run, receive::run(reception, session, inbox, jobs, job_queue, progress, stop));
+        self.spawn(run, receive::run(reception, store, session, inbox, jobs, progress, stop));
         running
     }
 

@@ -7,6 +7,10 @@ use super::{ContactView, RequestView, StateView, TransferView};
 /// A change of what the daemon knows; each view replaces the one with the same id or name.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", content = "data", rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most events are transfers, and they pass one by one"
+)]
 pub enum Event {
     /// Everything as it stands; first after [`Call::Watch`](super::Call::Watch).
     State(Box<StateView>),

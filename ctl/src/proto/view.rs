@@ -72,6 +72,16 @@ pub struct TransferView {
     pub bytes: u64,
     /// Bytes that were delivered.
     pub bytes_done: u64,
+    /// Of the files that were delivered, those that an earlier transfer had brought already.
+    #[serde(default)]
+    pub files_there: u64,
+    /// Bytes of these.
+    #[serde(default)]
+    pub bytes_there: u64,
+    /// Bytes of content that were handed to links since the daemon was started, those that were sent
+    /// again included.
+    #[serde(default)]
+    pub sent_bytes: u64,
     /// Whether the sender has walked to the end of what it sends.
     pub total_known: bool,
     /// The rate at present.

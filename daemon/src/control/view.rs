@@ -15,7 +15,7 @@ use super::error;
 use crate::peer;
 use crate::transfer::TransferId;
 use crate::transfer::progress::{Progress, State};
-use crate::transfer::proto::{Preview, PreviewKind};
+use crate::transfer::proto::{Preview, PreviewKind, Totals};
 
 /// Top-level names that a label or a request shows.
 const MAX_NAMES: usize = 10;
@@ -71,6 +71,9 @@ pub(crate) fn new_transfer(
         files_done: 0,
         bytes: 0,
         bytes_done: 0,
+        files_there: 0,
+        bytes_there: 0,
+        sent_bytes: 0,
         total_known: false,
         rate: 0,
         link: None,
@@ -91,12 +94,14 @@ pub(crate) fn new_transfer(
 pub(crate) struct Before {
     seconds: f64,
     links: std::collections::BTreeMap<LinkKind, u64>,
+    sent_bytes: u64,
 }
 
 impl Before {
     /// Everything that a view shows at the end of a run.
     pub(crate) fn of(view: &TransferView) -> Self {
-        Self { seconds: view.seconds, links: view.links.clone() }
+        let (seconds, links) = (view.seconds, view.links.clone());
+        Self { seconds, links, sent_bytes: view.sent_bytes }
     }
 }
 
@@ -117,6 +122,8 @@ pub(crate) fn update(
     }
     view.files_done = progress.files_done;
     view.bytes_done = progress.bytes_done;
+    (view.files_there, view.bytes_there) = (progress.files_there, progress.bytes_there);
+    view.sent_bytes = before.sent_bytes + progress.sent_bytes;
     view.files = view.files.max(view.files_done);
     view.bytes = view.bytes.max(view.bytes_done);
     view.rate = if progress.state.is_over() { 0 } else { progress.rate };
@@ -195,6 +202,15 @@ pub(crate) fn names_of_preview(preview: &[Preview]) -> Vec<String> {
         }
     }
     names
+}
+
+/// The names at the top of a transfer, as they were sent, if its preview shows all that there is.
+pub(crate) fn tops_of_preview(preview: &[Preview], totals: Totals) -> Option<Vec<Vec<u8>>> {
+    let files = preview.iter().filter(|entry| entry.kind == PreviewKind::File).count();
+    let is_whole = totals.exact && totals.files == files as u64;
+    let mut tops: Vec<_> = preview.iter().map(|entry| entry.path.top().to_vec()).collect();
+    tops.dedup();
+    is_whole.then_some(tops)
 }
 
 pub(crate) fn label_of_preview(preview: &[Preview]) -> String {

@@ -29,12 +29,14 @@ pub(super) struct Accepted {
     pub(super) max_bytes: Option<u64>,
     pub(super) totals: Totals,
     pub(super) label: String,
+    /// The names at the top, as they were sent, where all of them are known.
+    pub(super) tops: Option<Vec<Vec<u8>>>,
 }
 
 impl Daemon {
     /// Begins to receive.
     pub(super) fn receive(&mut self, accepted: Accepted, session: &Session) {
-        let Accepted { id, dest_dir, max_bytes, totals, label } = accepted;
+        let Accepted { id, dest_dir, max_bytes, totals, label, tops } = accepted;
         let make_dir = dest_dir == self.received_dir();
         let plan = Incoming { make_dir, max_bytes, ended: None };
         let (name, identity) = (session.name(), session.identity());
@@ -44,11 +46,15 @@ impl Daemon {
         self.save_transfer(record.clone());
         self.show(&Shown::Transfer(record.view.clone()));
         self.transfers.insert(id, Transfer::resting(record));
-        self.receive_on(id, session);
+        self.receive_below(id, tops, session);
     }
 
     /// Receives on what was accepted before, as it was accepted.
     pub(super) fn receive_on(&mut self, id: TransferId, session: &Session) {
+        self.receive_below(id, None, session);
+    }
+
+    fn receive_below(&mut self, id: TransferId, tops: Option<Vec<Vec<u8>>>, session: &Session) {
         let Some(TransferRecord { view, plan, .. }) = self.known_transfer(id) else { return };
         let (Some(plan), Some(dest)) = (plan.incoming(), &view.dest) else { return };
         let reception = Reception {
@@ -57,6 +63,7 @@ impl Daemon {
             make_dir: plan.make_dir,
             max_bytes: plan.max_bytes,
             totals: Totals { files: view.files, bytes: view.bytes, exact: view.total_known },
+            tops,
         };
         session.allow_direct();
         let running = self.engine.receive(reception, session.clone());

@@ -164,7 +164,9 @@ impl Daemon {
         match decision {
             Decision::Accept { dest_dir, max_bytes } => {
                 let label = view::label_of_preview(&preview);
-                self.receive(Accepted { id, dest_dir, max_bytes, totals, label }, &session);
+                let tops = view::tops_of_preview(&preview, totals);
+                let accepted = Accepted { id, dest_dir, max_bytes, totals, label, tops };
+                self.receive(accepted, &session);
             }
             Decision::Ask => self.keep_request(session, id, totals, &preview, turn),
             Decision::Refuse => self.decline_with(&session, id, Reason::NotAllowed, ""),

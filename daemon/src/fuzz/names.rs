@@ -14,7 +14,7 @@ use proptest::prelude::Rng;
 use proptest::test_runner::TestRng;
 
 use super::engine::{below, rng};
-use crate::transfer::dest::{Commit, Destination};
+use crate::transfer::dest::{Commit, Destination, Forgetful};
 use crate::transfer::entry::{Entry, EntryKind, RelPath};
 use crate::transfer::testing::{entry, fast_dir, names, snapshot};
 
@@ -121,14 +121,16 @@ impl Scene {
 
 /// Receives these entries under fresh numbers; what is refused is refused.
 fn receive(dest: &Destination, batch: &[Entry], number: u64) {
-    let commits: Vec<_> =
-        (number * 100..).zip(batch).map(|(index, entry)| Commit { index, entry }).collect();
+    let commits: Vec<_> = (number * 100..)
+        .zip(batch)
+        .map(|(index, entry)| Commit { part: index.into(), entry })
+        .collect();
     for commit in &commits {
         if matches!(commit.entry.kind, EntryKind::File { .. }) {
-            dest.write_small(commit.index, b"x", Some(commit.entry)).unwrap();
+            dest.write_small(commit.part, b"x", Some(commit.entry)).unwrap();
         }
     }
-    dest.commit(&commits);
+    dest.commit(&commits, &mut Forgetful);
 }
 
 /// The rules once more, as one would say them: plain names and nothing else, within bounds.

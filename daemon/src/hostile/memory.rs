@@ -108,7 +108,7 @@ async fn totals_that_change_all_the_time_pile_up_nowhere() {
     }
     assert!(most < MANY_TASKS, "{most} tasks");
     // The last word counts.
-    speaker.say(Message::Answer(Answer::Accept { instance: 0 })).await;
+    speaker.say(Message::Answer(Answer::Accept { instance: 0, compares: false })).await;
     speaker.hear().await;
     assert_eq!(scene.bob.requests().await[0].files, 2_999);
     scene.finish().await;
@@ -124,7 +124,7 @@ async fn who_asks_and_does_not_listen_is_hung_up_on() {
             break;
         }
         // Each draws an answer.
-        let message = Message::Answer(Answer::Accept { instance: 0 });
+        let message = Message::Answer(Answer::Accept { instance: 0, compares: false });
         speaker.say_of(TransferId::random(), message).await;
         most = most.max(scene.bob.tasks());
     }

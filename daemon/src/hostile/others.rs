@@ -91,7 +91,7 @@ async fn nobody_learns_of_or_withdraws_anothers_waiting_request() {
     }
     thief.say_of(hers.id, request(u64::MAX)).await;
     // Answered in order: what came before has been dealt with.
-    thief.say(Message::Answer(Answer::Accept { instance: 1 })).await;
+    thief.say(Message::Answer(Answer::Accept { instance: 1, compares: false })).await;
     assert_eq!(thief.hear_any().await, unknown(thief.id));
     assert_eq!(scene.bob.requests().await, before);
     scene.finish().await;
@@ -107,7 +107,7 @@ async fn words_and_streams_about_unknown_transfers_change_nothing() {
     speaker.start(0, 0, "unknown", 2 * BLOCK).await;
     speaker.is_stopped(&pack(speaker.to(), 0, &[file(0, "unknown", b"unknown")])).await;
     // Bob never offered it: it is not known, and nothing is sent.
-    speaker.say(Message::Answer(Answer::Accept { instance: 0 })).await;
+    speaker.say(Message::Answer(Answer::Accept { instance: 0, compares: false })).await;
     assert_eq!(speaker.hear_any().await, unknown(speaker.id));
     assert!(speaker.got.streams.try_recv().is_err());
     scene.finish().await;
@@ -197,7 +197,7 @@ async fn a_request_that_is_said_twice_is_taken_once() {
             match speaker.hear_any().await {
                 Envelope {
                     transfer: of,
-                    message: Message::Answer(Answer::Accept { instance }),
+                    message: Message::Answer(Answer::Accept { instance, .. }),
                 } if of == transfer => {
                     break instance;
                 }

@@ -45,7 +45,7 @@ async fn a_stranger_learns_no_address_and_draws_no_probe_before_somebody_accepts
     link.say(Kind::SIGNAL, offer.encode()).await;
     link.say_of(id, request(1)).await;
     link.say(Kind::SIGNAL, Offer { generation: 1, ..offer }.encode()).await;
-    link.say_of(id, Message::Answer(Answer::Accept { instance: 0 })).await;
+    link.say_of(id, Message::Answer(Answer::Accept { instance: 0, compares: false })).await;
     // Messages of all kinds are numbered together: between these two answers there was nothing else.
     let (first, second) = (link.hear_message().await, link.hear_message().await);
     assert_eq!((first.seq, second.seq), (0, 1));

@@ -50,7 +50,7 @@ impl Speaker {
     pub(super) async fn ask(&mut self) {
         self.id = TransferId::random();
         self.say(request(1)).await;
-        let Message::Answer(Answer::Accept { instance }) = self.hear().await else {
+        let Message::Answer(Answer::Accept { instance, .. }) = self.hear().await else {
             panic!("not accepted");
         };
         self.begin(instance).await;

@@ -198,7 +198,9 @@ impl Scene {
         bob.trust("alice").await;
         // Full: sessions wait; nobody sends anything to Alice.
         let (unrouted, _) = mpsc::channel(1);
-        let engine = Engine::new(unrouted);
+        let state = tempfile::tempdir().unwrap();
+        let (store, _) = crate::store::testing::open(state.path());
+        let engine = Engine::new(unrouted, store);
         let mut events = std::mem::replace(&mut alice.events, mpsc::channel(1).1);
         let serving = engine.clone();
         let serving = async move {

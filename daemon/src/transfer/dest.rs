@@ -1,9 +1,10 @@
 //! Where a transfer arrives: one hidden partial folder and the final names around it.
 //!
-//! Content is written to numbered files in `.filefleet-partial-ID`, a folder for the owner only,
-//! on the destination's own file system. [`Destination::commit`] makes a batch durable, gives
-//! each file its metadata and moves it to its final name, replacing nothing; so no half file is
-//! ever seen under a real name. Everything is reached by folder handles, name by name, and no
+//! Content is written to files in `.filefleet-partial-ID`, a folder for the owner only, on the
+//! destination's own file system. [`Destination::commit`] gives each file of a batch its metadata,
+//! makes the batch durable, has its [`Ledger`] keep what each is going to be called, and moves it
+//! there, replacing nothing; so no half file is ever seen under a real name, and after a crash it
+//! is known which file has its name already. Everything is reached by folder handles, name by name, and no
 //! symbolic link is ever followed (see `folder`): nothing outside the destination is touched,
 //! whatever a peer sends and whatever others do in the destination meanwhile.
 //!
@@ -11,27 +12,36 @@
 //! peers, hashes or the network: that content is right is its caller's to prove before it commits.
 
 mod error;
+mod ledger;
 mod name;
 mod partial;
 mod tree;
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::DestError;
-pub use partial::PartialFile;
+#[cfg(test)]
+pub(crate) use ledger::Forgetful;
+pub use ledger::{Intent, Ledger, Top};
 use partial::Partials;
+pub use partial::{Part, PartialFile};
 use tree::Tree;
 
 use super::confine;
 use super::entry::{Entry, EntryKind, PARTIAL_PREFIX, RelPath};
-use super::folder::Folder;
+use super::folder::{FileId, Folder, Stat, to_path};
+
+/// How often other names are chosen because somebody took those that were free.
+const MAX_ROUNDS: usize = 100;
 
 /// One incoming transfer in one destination folder.
 ///
 /// Dropped without [`finish`](Self::finish) or [`abandon`](Self::abandon) it leaves its partial
-/// folder for a later [`create`](Self::create) with the same id.
+/// folder for a later [`create`](Self::create) with the same id, which finds the files that were
+/// written under their paths.
 #[derive(Debug)]
 pub struct Destination {
     dest_dir: PathBuf,
@@ -44,8 +54,8 @@ pub struct Destination {
 /// One entry to be given its final name.
 #[derive(Debug, Clone, Copy)]
 pub struct Commit<'a> {
-    /// Its number in the manifest, under which its content was written.
-    pub index: u64,
+    /// What its content was written to.
+    pub part: Part,
     /// What the manifest says about it.
     pub entry: &'a Entry,
 }
@@ -91,68 +101,189 @@ impl Destination {
         self.root.free_space()
     }
 
-    /// The content of file `index`, `size` bytes long, to be written and read in any order; holes
-    /// read as zeros. Content from an earlier run is still there.
-    pub fn open_partial(&self, index: u64, size: u64) -> Result<PartialFile, DestError> {
-        self.partials.open_file(index, size)
+    /// Whether an earlier run left content that was written under a path.
+    pub fn has_partials(&self) -> Result<bool, DestError> {
+        self.partials.has_any()
     }
 
-    /// Writes the whole content of file `index` at once, in place of any that was there.
+    /// Whether there is content under this path.
+    pub fn has_partial(&self, path: &RelPath) -> bool {
+        self.partials.has(Part::of(path))
+    }
+
+    /// The content of `part`, `size` bytes long, to be written and read in any order; holes read as
+    /// zeros. Content from an earlier run is still there if it was written under its path.
+    pub fn open_partial(&self, part: impl Into<Part>, size: u64) -> Result<PartialFile, DestError> {
+        self.partials.open_file(part.into(), size)
+    }
+
+    /// What lies at `final_path` below the destination, as an [`Intent`] said it; links are not
+    /// followed.
+    pub(super) fn look(&self, final_path: &RelPath) -> Result<Stat, DestError> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner).look(final_path)
+    }
+
+    /// Writes the whole content of `part` at once, in place of any that was there.
     ///
     /// With its `entry`, if that is known already, the file costs the fewest system calls.
     pub fn write_small(
         &self,
-        index: u64,
+        part: impl Into<Part>,
         content: &[u8],
         entry: Option<&Entry>,
     ) -> Result<(), DestError> {
-        self.partials.write_small(index, content, entry)
+        self.partials.write_small(part.into(), content, entry)
     }
 
     /// Gives entries their final names, durably: when this returns, what is `Ok` survives a crash.
+    /// After one in the middle, what `ledger` kept tells by its id whether it has its name.
     ///
     /// All content of the batch's files must have been written and found right. Files come first,
     /// in any batches; then symbolic links; last of all folders, children before their parents,
     /// since each is given its permission bits and time. Missing parents are made. What exists is
     /// never replaced: `name (2).ext` is taken instead, for the top folder once per transfer.
     /// A folder that this transfer made already is no conflict.
-    pub fn commit(&self, batch: &[Commit<'_>]) -> Vec<Result<Committed, DestError>> {
+    pub fn commit(
+        &self,
+        batch: &[Commit<'_>],
+        ledger: &mut dyn Ledger,
+    ) -> Vec<Result<Committed, DestError>> {
         let files = batch.iter().filter(|commit| commit.is_file()).count();
         let sync_each = files == 1 || !Folder::SYNCS_FILE_SYSTEM;
         let staged: Vec<_> = batch.iter().map(|commit| self.stage(commit, sync_each)).collect();
         let durable = if files == 0 || sync_each { Ok(()) } else { self.root.sync_file_system() };
+        if let Err(error) = durable {
+            return batch.iter().map(|_| Err(DestError::of(&error))).collect();
+        }
         let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
-        let placed: Vec<_> = batch
-            .iter()
-            .zip(staged)
-            .map(|(commit, staged)| {
-                durable.as_ref().map_err(DestError::of)?;
-                staged.and_then(|()| self.place(&mut tree, commit))
-            })
-            .collect();
+        let placed = self.place_all(&mut tree, batch, staged, ledger);
         let kept = tree.sync();
         placed.into_iter().map(|placed| kept.as_ref().map_err(DestError::of).and(placed)).collect()
     }
 
     /// How large the shared file is that the hard link `entry` names.
-    pub(super) fn shared_len(&self, target: &RelPath) -> Result<u64, DestError> {
+    pub(super) fn shared_len(
+        &self,
+        target: &RelPath,
+        ledger: &mut dyn Ledger,
+    ) -> Result<u64, DestError> {
         let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(tree.open_shared(target)?.1.size)
+        Ok(tree.open_shared(target, ledger)?.1.size)
     }
 
     /// [`commit`](Self::commit) of a hard link where there are none: the file is copied.
     pub(super) fn commit_copy(
         &self,
-        index: u64,
-        entry: &Entry,
+        commit: &Commit<'_>,
         target: &RelPath,
-    ) -> Result<Committed, DestError> {
+        ledger: &mut dyn Ledger,
+    ) -> Result<(), DestError> {
         let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
-        let (file, stat) = tree.open_shared(target)?;
-        self.partials.copy_in(index, file, &stat)?;
-        let rel_path = self.partials.place(index, entry, &mut tree)?;
+        let (file, stat) = tree.open_shared(target, ledger)?;
+        let id = self.partials.copy_in(commit.part, file, &stat)?;
+        let kind = EntryKind::File { size: stat.size };
+        let entry = Entry { kind, is_shared: false, ..commit.entry.clone() };
+        let copy = Commit { part: commit.part, entry: &entry };
+        let placed = self.place_all(&mut tree, &[copy], vec![Ok(id)], ledger);
         tree.sync()?;
-        Ok(Committed { file_path: self.dest_dir.join(rel_path) })
+        placed.into_iter().try_for_each(|placed| placed.map(drop))
+    }
+
+    /// Lets hard links name a file that an earlier run, or an earlier transfer, delivered.
+    pub(super) fn adopt_shared(&self, path: &RelPath, final_path: &RelPath, id: Option<FileId>) {
+        let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
+        tree.adopt_shared(path, final_path.name(), id);
+    }
+
+    /// Names everything, in rounds: whose name was taken by somebody else meanwhile gets another.
+    fn place_all(
+        &self,
+        tree: &mut Tree,
+        batch: &[Commit<'_>],
+        staged: Vec<Result<Option<FileId>, DestError>>,
+        ledger: &mut dyn Ledger,
+    ) -> Vec<Result<Committed, DestError>> {
+        let mut placed: Vec<_> = batch.iter().map(|_| Err(DestError::NotReceived)).collect();
+        let (mut waiting, mut folders) = (Vec::new(), Vec::new());
+        for (position, (commit, staged)) in batch.iter().zip(staged).enumerate() {
+            match (&commit.entry.kind, staged) {
+                (_, Err(error)) => placed[position] = Err(error),
+                (EntryKind::Directory, Ok(_)) => folders.push(position),
+                (_, Ok(id)) => waiting.push((position, id)),
+            }
+        }
+        for _ in 0..MAX_ROUNDS {
+            waiting = self.place_round(tree, batch, waiting, ledger, &mut placed);
+        }
+        for (position, _) in waiting {
+            placed[position] = Err(DestError::NamesExhausted(batch[position].entry.path.clone()));
+        }
+        for position in folders {
+            let made = tree.place_folder(batch[position].entry, ledger);
+            placed[position] = made.map(|rel_path| self.committed(&rel_path));
+        }
+        placed
+    }
+
+    /// Chooses names, has them kept, and gives them; what must be tried again is given back.
+    fn place_round(
+        &self,
+        tree: &mut Tree,
+        batch: &[Commit<'_>],
+        waiting: Vec<(usize, Option<FileId>)>,
+        ledger: &mut dyn Ledger,
+        placed: &mut [Result<Committed, DestError>],
+    ) -> Vec<(usize, Option<FileId>)> {
+        let mut intents = Vec::with_capacity(waiting.len());
+        let mut promised = HashSet::with_capacity(waiting.len());
+        for (position, staged) in waiting {
+            // A hard link is what the file is that it names.
+            let id = match &batch[position].entry.kind {
+                EntryKind::HardLink { target } => match tree.shared_id(target, ledger) {
+                    Ok(id) => id,
+                    Err(error) => {
+                        placed[position] = Err(error);
+                        continue;
+                    }
+                },
+                _ => staged,
+            };
+            match tree.choose(&batch[position].entry.path, &promised, ledger) {
+                Ok(final_path) => {
+                    promised.insert(final_path.clone());
+                    intents.push(Intent { position, final_path, id });
+                }
+                Err(error) => placed[position] = Err(error),
+            }
+        }
+        if intents.is_empty() {
+            return Vec::new();
+        }
+        if let Err(error) = ledger.intend(&intents) {
+            intents.iter().for_each(|intent| placed[intent.position] = Err(error.alike()));
+            return Vec::new();
+        }
+        let mut taken = Vec::new();
+        for Intent { position, final_path, id } in intents {
+            let commit = &batch[position];
+            let given = match &commit.entry.kind {
+                EntryKind::HardLink { target } => {
+                    tree.place_hard_link(target, &commit.entry.path, final_path.name(), ledger)
+                }
+                _ => self.partials.place(commit, &final_path, tree, ledger),
+            };
+            match given {
+                Ok(true) => placed[position] = Ok(self.committed(&final_path)),
+                Ok(false) => taken.push((position, id)),
+                Err(error) => placed[position] = Err(error),
+            }
+        }
+        taken
+    }
+
+    fn committed(&self, final_path: &RelPath) -> Committed {
+        let file_path = final_path.components().map(to_path);
+        Committed { file_path: self.dest_dir.join(file_path.collect::<PathBuf>()) }
     }
 
     /// Removes the partial folder; what was committed stays.
@@ -171,25 +302,15 @@ impl Destination {
         self.finish()
     }
 
-    fn stage(&self, commit: &Commit<'_>, sync: bool) -> Result<(), DestError> {
+    fn stage(&self, commit: &Commit<'_>, sync: bool) -> Result<Option<FileId>, DestError> {
         let entry = commit.entry;
         match &entry.kind {
-            EntryKind::File { size } => self.partials.stage_file(commit.index, *size, entry, sync),
+            EntryKind::File { size } => self.partials.stage_file(commit.part, *size, entry, sync),
             EntryKind::Symlink { target } => {
-                self.partials.stage_symlink(commit.index, target, entry.mtime)
+                self.partials.stage_symlink(commit.part, target, entry.mtime)
             }
-            EntryKind::Directory | EntryKind::HardLink { .. } => Ok(()),
+            EntryKind::Directory | EntryKind::HardLink { .. } => Ok(None),
         }
-    }
-
-    fn place(&self, tree: &mut Tree, commit: &Commit<'_>) -> Result<Committed, DestError> {
-        let entry = commit.entry;
-        let rel_path = match &entry.kind {
-            EntryKind::Directory => tree.place_folder(entry)?,
-            EntryKind::HardLink { target } => tree.place_hard_link(target, &entry.path)?,
-            _ => self.partials.place(commit.index, entry, tree)?,
-        };
-        Ok(Committed { file_path: self.dest_dir.join(rel_path) })
     }
 }
 

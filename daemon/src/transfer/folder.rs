@@ -38,7 +38,7 @@ pub(super) enum Kind {
 
 /// What tells two files of one machine apart, where the system says so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct FileId {
+pub struct FileId {
     pub(super) device: u64,
     pub(super) inode: u64,
 }

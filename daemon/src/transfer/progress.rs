@@ -121,6 +121,12 @@ pub(crate) struct Progress {
     pub(crate) totals: Totals,
     pub(crate) files_done: u64,
     pub(crate) bytes_done: u64,
+    /// Of what is done: files that an earlier transfer had brought, and their bytes.
+    pub(crate) files_there: u64,
+    pub(crate) bytes_there: u64,
+    /// Bytes of content that were handed to links since this program started, those that were sent
+    /// again included; what QUIC itself repeats is not.
+    pub(crate) sent_bytes: u64,
     /// Bytes per second over the last seconds.
     pub(crate) rate: u64,
     /// Bytes of content by kind of link.
@@ -144,6 +150,9 @@ impl Default for Progress {
             totals: Totals::default(),
             files_done: 0,
             bytes_done: 0,
+            files_there: 0,
+            bytes_there: 0,
+            sent_bytes: 0,
             rate: 0,
             links: LinkBytes::default(),
             link: None,

@@ -5,6 +5,7 @@
 //! The receiver acknowledges what it stored and says at the end, once, that all is durable.
 //! This module knows nothing of sessions, files or tasks.
 
+mod compare;
 mod header;
 mod message;
 mod reason;
@@ -12,6 +13,7 @@ mod reason;
 pub(crate) mod tests;
 mod wire;
 
+pub(crate) use compare::{MAX_BLOCKS, MAX_OFFER_BYTES, MAX_OFFERED, NO_BLOCK, Verdict};
 pub(crate) use header::{
     BLOCK_HEADER_LEN, BlockHeader, MAX_PACK_ENTRIES, MAX_PACK_TABLE, PREFIX_LEN, PackEntry,
     PackHeader, Prefix, StreamKind,

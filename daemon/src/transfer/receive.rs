@@ -23,6 +23,7 @@ use super::progress::{Cause, Fault, Progress, RateMeter, State};
 use super::proto::{Ack, Answer, Message, Reason, Totals, TransferId};
 use super::{Inbound, Stop};
 use crate::peer::{CloseReason, Session, SessionGuard};
+use crate::store::Store;
 
 /// How long a run waits for a sender that went away; longer than the sender's run looks for us. After
 /// it the content that came is put down, to go on from when the sender is back.
@@ -51,6 +52,8 @@ pub(crate) struct Reception {
     /// The most bytes of content that are taken, whatever the request says.
     pub(crate) max_bytes: Option<u64>,
     pub(crate) totals: Totals,
+    /// The names at the top of what is sent, where all of them are known.
+    pub(crate) tops: Option<Vec<Vec<u8>>>,
 }
 
 /// Receives a transfer to its end, or until its sender is away for long, which `progress` tells. `jobs`
@@ -58,18 +61,19 @@ pub(crate) struct Reception {
 /// this had ended but the transfer had not: a new run has to see to it.
 pub(crate) async fn run(
     reception: Reception,
+    store: Store,
     session: Session,
     mailbox: mpsc::Receiver<Inbound>,
-    jobs: mpsc::Sender<Job>,
-    job_queue: mpsc::Receiver<Job>,
+    (jobs, job_queue): (mpsc::Sender<Job>, mpsc::Receiver<Job>),
     progress: watch::Sender<Progress>,
     stop: Stop,
 ) -> Vec<Inbound> {
     // Full: the writing thread waits for this task, which always reads.
     let (tell, told) = mpsc::channel(64);
-    let Reception { id, dest_dir, make_dir, max_bytes, totals } = reception;
-    let folder_id = super::folder_id(&session.identity(), id);
-    let plan = Plan { dest_dir, make_dir, folder_id, max_bytes };
+    let Reception { id, dest_dir, make_dir, max_bytes, totals, tops } = reception;
+    let sender = session.identity();
+    let folder_id = super::folder_id(&sender, id);
+    let plan = Plan { dest_dir, make_dir, folder_id, max_bytes, sender, id, tops, store };
     let instance = random_instance();
     let writing = Writing::start(&plan, instance, job_queue, tell.clone());
     let mut receiver = Receiver {
@@ -88,6 +92,7 @@ pub(crate) async fn run(
         failed: Vec::new(),
         instance,
         is_ready: false,
+        compares: false,
         run: None,
         has_begun: false,
         lost_at: None,
@@ -128,6 +133,8 @@ struct Receiver {
     instance: u64,
     /// Whether the thread has the destination open.
     is_ready: bool,
+    /// Whether it has something with which entries are compared before they are sent.
+    compares: bool,
     /// The run of the sender whose numbers of files and packs the thread knows.
     run: Option<u64>,
     /// Whether the sender has said in this session that it speaks of this state.
@@ -143,7 +150,8 @@ impl Receiver {
     /// Tells the sender that it may send, once all is ready for it.
     fn accept(&mut self) {
         if self.is_ready {
-            self.outgoing.push(Message::Answer(Answer::Accept { instance: self.instance }));
+            let (instance, compares) = (self.instance, self.compares);
+            self.outgoing.push(Message::Answer(Answer::Accept { instance, compares }));
         }
     }
 
@@ -228,6 +236,12 @@ impl Receiver {
                 self.waiting_jobs.push_back(Job::GiveUp { file, reason, text });
             }
             Message::Finish { entries } => self.waiting_jobs.push_back(Job::Finish { entries }),
+            Message::Offer { number, entries } => {
+                self.waiting_jobs.push_back(Job::Offer { number, entries });
+            }
+            Message::BlocksQuery { file, revision, first, count } => {
+                self.waiting_jobs.push_back(Job::BlocksQuery { file, revision, first, count });
+            }
             _ => {}
         }
         Ok(())
@@ -264,8 +278,8 @@ impl Receiver {
     /// Handles what the writing thread says.
     fn written(&mut self, written: Written) {
         match written {
-            Written::Ready { instance } => {
-                self.is_ready = instance == self.instance;
+            Written::Ready { instance, compares } => {
+                (self.is_ready, self.compares) = (instance == self.instance, compares);
                 self.accept();
             }
             Written::Stored { ack, bytes, link } => {
@@ -278,6 +292,13 @@ impl Receiver {
                     progress.link = Some(link);
                     false
                 });
+            }
+            Written::Verdicts { number, verdicts } => {
+                self.outgoing.push(Message::Verdicts { number, verdicts });
+            }
+            Written::Blocks { file, first, cvs, bytes } => {
+                self.outgoing.push(Message::Blocks { file, first, cvs });
+                self.stored_bytes += bytes;
             }
             Written::Parked { since } => self.parked_since = since,
             Written::Whole { file, revision } => {

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use self::ask::Asked;
 pub(crate) use self::ask::connect_fault;
 use self::flight::Flight;
-use self::reader::Step;
+use self::reader::{MAX_QUESTIONS, Question, Reply, Step};
 use self::survey::Report;
 use super::buffer::Pool;
 use super::outgoing::Outgoing;
@@ -105,6 +105,8 @@ struct Sender {
     run: u64,
     /// The receiver's state of this transfer, once it has accepted.
     instance: Option<u64>,
+    /// Whether the receiver has something to compare with in this state.
+    compares: bool,
     session: Option<Session>,
     content: Content,
 }
@@ -122,6 +124,9 @@ struct Content {
     /// Files that either side gave up, so that each is reported once.
     given_up: RangeSet,
     finish: Option<Message>,
+    /// What the receiver was asked and has not answered, and where the answers go.
+    asked: Vec<(Question, Message)>,
+    replies: Option<mpsc::Sender<(Question, Reply)>>,
     outgoing: Outgoing,
     meter: RateMeter,
     stored_bytes: u64,
@@ -171,6 +176,7 @@ impl Sender {
             ask_again: tokio::time::Instant::now(),
             run: random_run(),
             instance: None,
+            compares: false,
             session: None,
             content,
         })
@@ -239,14 +245,16 @@ impl Sender {
 
     /// Notes the state in which the receiver has accepted. Where it is not the one that content was
     /// read for, all is read again from the beginning.
-    fn accepted(&mut self, instance: u64) {
+    fn accepted(&mut self, instance: u64, compares: bool) {
         if self.instance.replace(instance) == Some(instance) {
             return;
         }
+        self.compares = compares;
         self.content = Content::new(self.order.id);
         self.progress.send_modify(|progress| {
             progress.accepted = true;
             (progress.files_done, progress.bytes_done) = (0, 0);
+            (progress.files_there, progress.bytes_there) = (0, 0);
             progress.file_faults.clear();
             progress.failed_files = 0;
         });
@@ -261,7 +269,15 @@ impl Sender {
         let (send_step, steps) = mpsc::channel(4);
         let (id, pool) = (self.order.id, Pool::new(flight::WINDOW));
         let source = Arc::clone(&self.source);
-        tokio::task::spawn_blocking(move || reader::read(id, instance, source, pool, send_step));
+        // As many answers as questions may be asked: it is never full.
+        let replies = self.compares.then(|| {
+            let (send_reply, replies) = mpsc::channel(MAX_QUESTIONS);
+            self.content.replies = Some(send_reply);
+            replies
+        });
+        tokio::task::spawn_blocking(move || {
+            reader::read(id, instance, source, pool, send_step, replies);
+        });
         self.content.steps = Some(steps);
     }
 
@@ -290,6 +306,8 @@ impl Content {
             failed: Vec::new(),
             given_up: RangeSet::default(),
             finish: None,
+            asked: Vec::new(),
+            replies: None,
             outgoing: Outgoing::new(id),
             meter: RateMeter::new(),
             stored_bytes: 0,

@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
-use super::dest::{Commit, Committed, DestError, Destination};
+use super::dest::{Commit, Committed, DestError, Destination, Forgetful, Part};
 use super::entry::{Entry, EntryKind, RelPath, Timestamp};
 
 pub(super) const MTIME: Timestamp = Timestamp::new(1_600_000_000, 123_456_789).unwrap();
@@ -42,20 +42,21 @@ pub(super) fn symlink(at: &str, target: &str) -> Entry {
 /// Writes and commits one file, by itself.
 pub(super) fn deliver(
     dest: &Destination,
-    index: u64,
+    part: u64,
     entry: &Entry,
     content: &[u8],
 ) -> Result<Committed, DestError> {
-    dest.write_small(index, content, Some(entry))?;
-    commit(dest, index, entry)
+    dest.write_small(part, content, Some(entry))?;
+    commit(dest, part, entry)
 }
 
 pub(super) fn commit(
     dest: &Destination,
-    index: u64,
+    part: impl Into<Part>,
     entry: &Entry,
 ) -> Result<Committed, DestError> {
-    let mut committed = dest.commit(&[Commit { index, entry }]);
+    let commit = Commit { part: part.into(), entry };
+    let mut committed = dest.commit(&[commit], &mut Forgetful);
     assert_eq!(committed.len(), 1);
     committed.remove(0)
 }

@@ -106,12 +106,14 @@ fn a_name_that_is_taken_gets_a_number() {
     fs::create_dir_all(bob.received()).unwrap();
     fs::write(bob.received().join("plan.txt"), "bob's own").unwrap();
     alice.send("bob", &[&source]).done();
+    fs::write(&source, "another plan").unwrap();
     alice.send("bob", &[&source]).done();
     let names = ["plan (2).txt", "plan (3).txt", "plan.txt"];
     assert_eq!(bob.received_names(), names);
     let content = |name: &str| fs::read_to_string(bob.received().join(name)).unwrap();
     assert_eq!(content("plan.txt"), "bob's own");
     assert_eq!(content("plan (2).txt"), "a note: plan.txt\n");
+    assert_eq!(content("plan (3).txt"), "another plan");
     drop(server);
 }
 
@@ -120,9 +122,12 @@ fn a_folder_whose_name_is_taken_gets_a_number_as_a_whole() {
     let Pair { alice, bob, server } = Pair::trusting();
     let source = alice.file("tree");
     Tree::make(&source, 10);
+    // Of Bob's own; what Alice sends again goes to where it went before.
+    fs::create_dir_all(bob.received().join("tree")).unwrap();
     alice.send("bob", &[&source]).done();
     alice.send("bob", &[&source]).done();
     assert_eq!(bob.received_names(), ["tree", "tree (2)"]);
+    assert_eq!(fs::read_dir(bob.received().join("tree")).unwrap().count(), 0);
     let second = Tree::read(&bob.received().join("tree (2)"));
     assert_eq!(second, Tree::read(&source));
     drop(server);

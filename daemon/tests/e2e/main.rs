@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod absence;
+mod again;
 mod arriving;
 mod asking;
 mod changing;

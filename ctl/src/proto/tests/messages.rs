@@ -14,7 +14,7 @@ const STATUS: &str = concat!(
 const TRANSFER: &str = concat!(
     r#"{"id":"00112233445566778899aabbccddeeff","direction":"outgoing","peer":"bob","#,
     r#""state":"active","label":"holiday","files":3,"files_done":1,"bytes":3000,"#,
-    r#""bytes_done":1000,"total_known":true,"rate":500,"link":"direct","#,
+    r#""bytes_done":1000,"files_there":0,"bytes_there":0,"sent_bytes":1000,"total_known":true,"rate":500,"link":"direct","#,
     r#""links":{"direct":2000,"relayed":1000},"seconds":1.5,"started_at":1700000000,"#,
     r#""detail":null,"error":null,"reason":null,"next_try":null,"failures":[],"dest":null}"#,
 );

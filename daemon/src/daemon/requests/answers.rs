@@ -69,7 +69,10 @@ impl Daemon {
         self.pin(&session);
         let label = view::label_of_names(&view.names);
         // The transfer is kept before the request is forgotten.
-        self.receive(Accepted { id, dest_dir, max_bytes, totals, label }, &session);
+        // Of what was shown to the person, the names are not known as they were sent.
+        let tops = None;
+        let accepted = Accepted { id, dest_dir, max_bytes, totals, label, tops };
+        self.receive(accepted, &session);
         self.forget_request(id);
         let _ = answer.send(Ok(Reply::Done));
     }

@@ -87,6 +87,17 @@ impl From<io::Error> for DestError {
 }
 
 impl DestError {
+    /// The same failure for another entry.
+    pub(super) fn alike(&self) -> Self {
+        match self {
+            Self::NoSpace => Self::NoSpace,
+            Self::QuotaExceeded => Self::QuotaExceeded,
+            Self::ReadOnly => Self::ReadOnly,
+            Self::Io(error) => Self::of(error),
+            other => Self::Io(io::Error::other(other.to_string())),
+        }
+    }
+
     /// One failure that many entries share.
     pub(super) fn of(error: &io::Error) -> Self {
         let copy =

@@ -1,21 +1,27 @@
-//! The hidden partial folder: content by file number, before it has a name.
+//! The hidden partial folder: content before it has a name.
+//!
+//! Small content is written at once under a number, committed soon, and of no use to another run.
+//! Large content is written under a name made of its path, by which another run finds it.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
+use super::Commit;
 use super::error::DestError;
+use super::ledger::Ledger;
 use super::tree::Tree;
-use crate::transfer::entry::{Entry, EntryKind, PathError, Timestamp};
-use crate::transfer::folder::{self, Folder, Stat};
+use crate::transfer::entry::{Entry, EntryKind, PathError, RelPath, Timestamp};
+use crate::transfer::folder::{self, FileId, Folder, Kind, Stat};
 use crate::transfer::zeros;
 
 /// The permission bit without which we could not open our own file again.
 const OWNER_READS: u32 = 0o400;
 /// The permission bits of a file under way.
 const UNDER_WAY: u32 = 0o600;
+/// The ending of our files' names. A number has at most 20 digits, a digest 32.
+const ENDING: &str = ".part";
 /// What Linux takes as the target of a link.
 const MAX_TARGET: usize = 4095;
 
@@ -23,7 +29,46 @@ const MAX_TARGET: usize = 4095;
 #[derive(Debug)]
 pub(super) struct Partials {
     folder: Folder,
-    known: Mutex<HashMap<u64, Known>>,
+    known: Mutex<HashMap<Part, Known>>,
+}
+
+/// What content is called before it has a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// By a number of this run; removed at the start of another.
+    Number(u64),
+    /// By its path in the transfer.
+    Path([u8; 16]),
+}
+
+impl From<u64> for Part {
+    fn from(number: u64) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl Part {
+    /// The part of what has this path.
+    #[must_use]
+    pub fn of(path: &RelPath) -> Self {
+        let mut digest = [0; 16];
+        let mut hasher = blake3::Hasher::new_derive_key("filefleet 1 partial file");
+        hasher.update(path.as_bytes()).finalize_xof().fill(&mut digest);
+        Self::Path(digest)
+    }
+
+    fn name(self) -> Vec<u8> {
+        let stem = match self {
+            Self::Number(number) => number.to_string(),
+            Self::Path(digest) => digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+        };
+        format!("{stem}{ENDING}").into_bytes()
+    }
+
+    /// Whether another run finds the content of this name.
+    fn is_lasting(name: &[u8]) -> bool {
+        name.strip_suffix(ENDING.as_bytes()).is_some_and(|stem| stem.len() == 32)
+    }
 }
 
 /// What is remembered of content on its way, so that a commit need not look.
@@ -36,16 +81,17 @@ enum Known {
 }
 
 /// What a file was given when it was written.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 struct Ready {
     size: u64,
     mode: u32,
     mtime: Timestamp,
+    id: Option<FileId>,
 }
 
 impl Ready {
-    fn of(size: u64, entry: &Entry) -> Self {
-        Self { size, mode: entry.mode, mtime: entry.mtime }
+    fn is_of(&self, size: u64, entry: &Entry) -> bool {
+        (self.size, self.mode, self.mtime) == (size, entry.mode, entry.mtime)
     }
 }
 
@@ -116,26 +162,40 @@ impl Partials {
         match folder.lock() {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Err(DestError::InUse),
             Err(error) => Err(error.into()),
-            Ok(()) => Ok(Self { folder, known: Mutex::default() }),
+            Ok(()) => {
+                let partials = Self { folder, known: Mutex::default() };
+                partials.remove(|name| !Part::is_lasting(name))?;
+                Ok(partials)
+            }
         }
     }
 
+    /// See [`Destination::has_partials`](super::Destination::has_partials).
+    pub(super) fn has_any(&self) -> Result<bool, DestError> {
+        Ok(self.folder.list()?.next_name().transpose()?.is_some())
+    }
+
+    /// See [`Destination::has_partial`](super::Destination::has_partial).
+    pub(super) fn has(&self, part: Part) -> bool {
+        self.folder.stat(&part.name()).is_ok_and(|stat| stat.kind == Kind::File)
+    }
+
     /// See [`Destination::open_partial`](super::Destination::open_partial).
-    pub(super) fn open_file(&self, index: u64, size: u64) -> Result<PartialFile, DestError> {
+    pub(super) fn open_file(&self, part: Part, size: u64) -> Result<PartialFile, DestError> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Known::Open(content)) = known.get(&index)
+        if let Some(Known::Open(content)) = known.get(&part)
             && let Some(content) = content.upgrade()
         {
             let same = content.size == size;
             return if same { Ok(PartialFile(content)) } else { Err(DestError::WrongLength) };
         }
-        let file = self.create_or_reopen(&part_name(index))?;
+        let file = self.create_or_reopen(&part.name())?;
         if i64::try_from(size).is_err() {
             return Err(DestError::TooLarge);
         }
         file.set_len(size)?;
         let content = Arc::new(Content::new(file, size));
-        known.insert(index, Known::Open(Arc::downgrade(&content)));
+        known.insert(part, Known::Open(Arc::downgrade(&content)));
         Ok(PartialFile(content))
     }
 
@@ -169,7 +229,7 @@ impl Partials {
     /// See [`Destination::write_small`](super::Destination::write_small).
     pub(super) fn write_small(
         &self,
-        index: u64,
+        part: Part,
         content: &[u8],
         entry: Option<&Entry>,
     ) -> Result<(), DestError> {
@@ -177,14 +237,15 @@ impl Partials {
         if entry.is_some_and(|entry| entry.kind != EntryKind::File { size }) {
             return Err(DestError::WrongLength);
         }
-        let file = self.create_anew(&part_name(index))?;
+        let file = self.create_anew(&part.name())?;
         write_anew(&file, content)?;
         let Some(entry) = entry.filter(|entry| entry.mode & OWNER_READS != 0) else {
             return Ok(());
         };
         folder::set_metadata(&file, entry.mode, entry.mtime)?;
-        let ready = Known::Ready(Ready::of(size, entry));
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(index, ready);
+        let id = folder::stat_file(&file)?.id;
+        let ready = Known::Ready(Ready { size, mode: entry.mode, mtime: entry.mtime, id });
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(part, ready);
         Ok(())
     }
 
@@ -199,34 +260,35 @@ impl Partials {
         }
     }
 
-    /// Gives the content of `index` its metadata and ends all writing to it. With `sync`, waits
-    /// until it is durable.
+    /// Gives the content of `part` its metadata and ends all writing to it. With `sync`, waits
+    /// until it is durable. Tells what the file is.
     pub(super) fn stage_file(
         &self,
-        index: u64,
+        part: Part,
         size: u64,
         entry: &Entry,
         sync: bool,
-    ) -> Result<(), DestError> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&index);
+    ) -> Result<Option<FileId>, DestError> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&part);
         let open = match known {
-            Some(Known::Ready(ready)) if !sync && ready == Ready::of(size, entry) => return Ok(()),
+            Some(Known::Ready(ready)) if !sync && ready.is_of(size, entry) => return Ok(ready.id),
             Some(Known::Open(content)) => content.upgrade(),
             _ => None,
         };
         let content = match open {
             Some(content) => content,
-            None => Arc::new(self.reopen_whole(&part_name(index), size)?),
+            None => Arc::new(self.reopen_whole(&part.name(), size)?),
         };
         content.seal();
-        if folder::stat_file(&content.file)?.size != size {
+        let stat = folder::stat_file(&content.file)?;
+        if stat.size != size {
             return Err(DestError::WrongLength);
         }
         folder::set_metadata(&content.file, entry.mode, entry.mtime)?;
         if sync {
             content.file.sync_all()?;
         }
-        Ok(())
+        Ok(stat.id)
     }
 
     /// Content that nobody has open; an empty file's need not have been written.
@@ -241,20 +303,20 @@ impl Partials {
         Ok(Content::new(file, size))
     }
 
-    /// Makes the link that becomes entry `index`.
+    /// Makes the link `part`. Tells what it is.
     pub(super) fn stage_symlink(
         &self,
-        index: u64,
+        part: Part,
         target: &[u8],
         mtime: Timestamp,
-    ) -> Result<(), DestError> {
+    ) -> Result<Option<FileId>, DestError> {
         match target {
             [] => return Err(PathError::Empty.into()),
             _ if target.len() > MAX_TARGET => return Err(PathError::TooLong.into()),
             _ if target.contains(&0) => return Err(PathError::Separator.into()),
             _ => {}
         }
-        let part = part_name(index);
+        let part = part.name();
         let made = match self.folder.make_symlink(&part, target, mtime) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 self.folder.remove_file(&part)?;
@@ -265,32 +327,48 @@ impl Partials {
         made.map_err(|error| match error.kind() {
             ErrorKind::Unsupported | ErrorKind::PermissionDenied => DestError::SymlinksUnsupported,
             _ => error.into(),
-        })
+        })?;
+        Ok(self.folder.stat(&part)?.id)
     }
 
-    /// Moves what was staged as `index` to its final name in `tree`.
+    /// Moves what was staged as `part` to the name that was chosen for it; false if that is taken.
     pub(super) fn place(
         &self,
-        index: u64,
-        entry: &Entry,
+        commit: &Commit<'_>,
+        final_path: &RelPath,
         tree: &mut Tree,
-    ) -> Result<PathBuf, DestError> {
-        tree.place_file(&self.folder, &part_name(index), entry)
+        ledger: &mut dyn Ledger,
+    ) -> Result<bool, DestError> {
+        let part = commit.part.name();
+        tree.place_file((&self.folder, &part), commit.entry, final_path.name(), ledger)
     }
 
-    /// Makes a durable copy of `file`, metadata and all, as the content of `index`.
-    pub(super) fn copy_in(&self, index: u64, mut file: File, stat: &Stat) -> Result<(), DestError> {
-        let mut copy = self.create_anew(&part_name(index))?;
+    /// Makes a durable copy of `file`, metadata and all, as the content of `part`. Tells what it is.
+    pub(super) fn copy_in(
+        &self,
+        part: Part,
+        mut file: File,
+        stat: &Stat,
+    ) -> Result<Option<FileId>, DestError> {
+        let mut copy = self.create_anew(&part.name())?;
         io::copy(&mut file, &mut copy)?;
         folder::set_metadata(&copy, stat.mode, stat.mtime)?;
-        Ok(copy.sync_all()?)
+        copy.sync_all()?;
+        Ok(folder::stat_file(&copy)?.id)
     }
 
     /// Removes all that is in the folder.
     pub(super) fn remove_all(&self) -> Result<(), DestError> {
+        self.remove(|_| true)
+    }
+
+    fn remove(&self, unwanted: impl Fn(&[u8]) -> bool) -> Result<(), DestError> {
         let mut names = self.folder.list()?;
         while let Some(name) = names.next_name() {
             let name = name?;
+            if !unwanted(&name) {
+                continue;
+            }
             match self.folder.remove_file(&name) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
                 _ => {}
@@ -324,9 +402,4 @@ fn write_anew(file: &File, content: &[u8]) -> io::Result<()> {
         }
     }
     if written < content.len() { file.set_len(content.len() as u64) } else { Ok(()) }
-}
-
-/// What content is called before it has a name.
-fn part_name(index: u64) -> Vec<u8> {
-    format!("{index}.part").into_bytes()
 }

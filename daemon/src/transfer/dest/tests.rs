@@ -35,8 +35,9 @@ fn a_batch_of_small_and_large_files_gets_its_names() {
     partial.write_block(1000, &[7; 2000]).unwrap();
     partial.write_block(0, &[7; 1000]).unwrap();
     let entries = [&small, &unannounced, &large, &empty];
-    let batch: Vec<_> = (0..).zip(entries).map(|(index, entry)| Commit { index, entry }).collect();
-    for (committed, entry) in dest.commit(&batch).into_iter().zip(entries) {
+    let batch: Vec<_> =
+        (0_u64..).zip(entries).map(|(index, entry)| Commit { part: index.into(), entry }).collect();
+    for (committed, entry) in dest.commit(&batch, &mut Forgetful).into_iter().zip(entries) {
         assert_eq!(committed.unwrap().file_path, dir.path().join(entry.path.to_string()));
     }
     dest.finish().unwrap();
@@ -51,18 +52,23 @@ fn a_batch_of_small_and_large_files_gets_its_names() {
 fn nothing_has_a_real_name_before_the_commit_and_content_survives_for_the_next_run() {
     let (dir, dest) = fixture();
     let content = [3; 5000];
-    dest.open_partial(0, 5000).unwrap().write_block(0, &content[..4000]).unwrap();
+    let part = Part::of(&path("x"));
+    dest.open_partial(part, 5000).unwrap().write_block(0, &content[..4000]).unwrap();
+    dest.write_small(7, b"of no use to another run", None).unwrap();
     drop(dest);
     assert_eq!(names(dir.path()), [partial_dir(dir.path()).file_name().unwrap().to_str().unwrap()]);
 
     let dest = Destination::create(dir.path(), [1; 16]).unwrap();
-    let partial = dest.open_partial(0, 5000).unwrap();
+    assert!(dest.has_partials().unwrap() && dest.has_partial(&path("x")));
+    assert!(!dest.has_partial(&path("y")));
+    assert_eq!(names(&partial_dir(dir.path())).len(), 1);
+    let partial = dest.open_partial(part, 5000).unwrap();
     let mut read = [0; 6000];
     assert_eq!(partial.read_block(0, &mut read).unwrap(), 5000);
     assert_eq!(read[..4000], content[..4000]);
     assert_eq!(read[4000..5000], [0; 1000]);
     partial.write_block(4000, &content[4000..]).unwrap();
-    commit(&dest, 0, &file("x", &content)).unwrap();
+    commit(&dest, part, &file("x", &content)).unwrap();
     dest.finish().unwrap();
     assert_eq!(fs::read(dir.path().join("x")).unwrap(), content);
 }
@@ -71,12 +77,13 @@ fn nothing_has_a_real_name_before_the_commit_and_content_survives_for_the_next_r
 fn a_file_whose_commit_was_cut_short_can_be_continued() {
     let (dir, dest) = fixture();
     let locked = Entry { mode: 0o444, ..file("x", b"0123") };
-    dest.write_small(0, b"0123", Some(&locked)).unwrap();
+    let part = Part::of(&path("x"));
+    dest.write_small(part, b"0123", Some(&locked)).unwrap();
     drop(dest);
     crate::transfer::testing::obey_permissions();
     let dest = Destination::create(dir.path(), [1; 16]).unwrap();
-    dest.open_partial(0, 4).unwrap().write_block(1, b"xy").unwrap();
-    commit(&dest, 0, &locked).unwrap();
+    dest.open_partial(part, 4).unwrap().write_block(1, b"xy").unwrap();
+    commit(&dest, part, &locked).unwrap();
     assert_eq!(fs::read(dir.path().join("x")).unwrap(), b"0xy3");
 }
 

@@ -1,15 +1,15 @@
 //! The final names: folders made as they are needed, nothing replaced, nothing followed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::error::DestError;
+use super::ledger::{Ledger, Top};
 use super::name::numbered;
 use crate::transfer::entry::{Entry, MAX_SHARED, RelPath};
-use crate::transfer::folder::{FileId, Folder, Stat, Trail, to_path};
+use crate::transfer::folder::{FileId, Folder, Stat, Trail};
 
 /// How many names are tried for one file.
 const MAX_NUMBER: u32 = 9_999;
@@ -25,6 +25,8 @@ const MAX_LAST_NUMBERS: usize = 1_024;
 pub(super) struct Tree {
     root: Arc<Folder>,
     trail: Trail,
+    /// Where [`Self::look`] was last.
+    looked: Trail,
     tops: Tops,
     touched: Touched,
     last_numbers: HashMap<RelPath, u32>,
@@ -40,16 +42,10 @@ struct Shared {
     id: Option<FileId>,
 }
 
-/// What each folder at the transfer's top is called here.
+/// What each folder at the transfer's top is called here, and what it was when we made it: whoever
+/// replaces it gets nothing written into his folder.
 #[derive(Debug, Default)]
 struct Tops(HashMap<Box<[u8]>, Top>);
-
-#[derive(Debug)]
-struct Top {
-    name: Vec<u8>,
-    /// What it was when we made it: whoever replaces it gets nothing written into his folder.
-    id: Option<FileId>,
-}
 
 /// The folders whose names are not durable yet.
 #[derive(Debug, Default)]
@@ -63,6 +59,7 @@ impl Tree {
         Self {
             root,
             trail: Trail::default(),
+            looked: Trail::default(),
             tops: Tops::default(),
             touched: Touched::default(),
             last_numbers: HashMap::new(),
@@ -70,106 +67,182 @@ impl Tree {
         }
     }
 
-    /// Moves the file or link `part` of `partials` to the path of `entry` or, if that is taken, to a free name
-    /// beside it. The path it got, below the destination.
+    /// A path that is free for `path` and not among those `promised`: its own or one beside it. The
+    /// folders that lead there are made.
+    pub(super) fn choose(
+        &mut self,
+        path: &RelPath,
+        promised: &HashSet<RelPath>,
+        ledger: &mut dyn Ledger,
+    ) -> Result<RelPath, DestError> {
+        let depth = path.components().count() - 1;
+        let parent = self.descend_again(path, depth, ledger)?;
+        let first = self.last_numbers.get(path).copied().unwrap_or(1);
+        let parents: Vec<_> = self.tops.final_names(path, depth).collect();
+        let below = |name: &[u8]| RelPath::new(parents.iter().copied().chain([name]));
+        let (number, name) = take_free_name(path, path.name(), first, false, |name| {
+            let is_promised = below(name).is_ok_and(|path| promised.contains(&path));
+            if is_promised { Err(ErrorKind::AlreadyExists.into()) } else { is_free(&parent, name) }
+        })?;
+        let chosen = below(&name)?;
+        self.remember_number(path, number);
+        Ok(chosen)
+    }
+
+    /// Moves the file or link `part` of a folder to `name` beside `path`; false if that is taken.
     pub(super) fn place_file(
         &mut self,
-        partials: &Folder,
-        part: &[u8],
+        (partials, part): (&Folder, &[u8]),
         entry: &Entry,
-    ) -> Result<PathBuf, DestError> {
-        match self.try_place_file(partials, part, entry) {
-            // Somebody removed a folder that we still had open.
-            Err(DestError::Vanished) => {
-                self.trail.clear();
-                self.try_place_file(partials, part, entry)
-            }
-            placed => placed,
-        }
-    }
-
-    fn try_place_file(
-        &mut self,
-        partials: &Folder,
-        part: &[u8],
-        entry: &Entry,
-    ) -> Result<PathBuf, DestError> {
+        name: &[u8],
+        ledger: &mut dyn Ledger,
+    ) -> Result<bool, DestError> {
         let path = &entry.path;
         let id = if entry.is_shared { partials.stat(part)?.id } else { None };
-        let depth = path.components().count() - 1;
-        let parent = self.descend(path, depth)?;
-        let first = self.last_numbers.get(path).copied().unwrap_or(1);
-        let (number, name) = take_free_name(path, path.name(), first, false, |name| {
-            partials.rename_new(part, &parent, name)
-        })?;
-        self.remember_number(path, number);
-        self.touched.add(&parent)?;
-        let final_path = self.tops.final_path(path, depth).join(to_path(&name));
-        if entry.is_shared && self.shared.len() < MAX_SHARED {
-            self.shared.insert(path.clone(), Shared { name, id });
+        let parent = self.descend_again(path, path.components().count() - 1, ledger)?;
+        match partials.rename_new(part, &parent, name) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                return Err(DestError::NameRefused);
+            }
+            renamed => renamed?,
         }
-        Ok(final_path)
+        self.touched.add(&parent)?;
+        if entry.is_shared {
+            self.adopt_shared(path, name, id);
+        }
+        Ok(true)
     }
 
-    /// Gives the shared file `target` the further name `path` or a free one beside it. What was not
-    /// delivered by this transfer, or is not what was delivered any more, gets none.
+    /// Notes what a shared file is called, here where `path` belongs.
+    pub(super) fn adopt_shared(&mut self, path: &RelPath, name: &[u8], id: Option<FileId>) {
+        if self.shared.len() < MAX_SHARED {
+            self.shared.insert(path.clone(), Shared { name: name.to_vec(), id });
+        }
+    }
+
+    /// What the shared file `target` is.
+    pub(super) fn shared_id(
+        &mut self,
+        target: &RelPath,
+        ledger: &mut dyn Ledger,
+    ) -> Result<Option<FileId>, DestError> {
+        Ok(self.find_shared(target, ledger)?.1.id)
+    }
+
+    /// Gives the shared file `target` the further `name` beside `path`; false if that is taken. What
+    /// was not delivered by this sender, or is not what was delivered any more, gets none.
     pub(super) fn place_hard_link(
         &mut self,
         target: &RelPath,
         path: &RelPath,
-    ) -> Result<PathBuf, DestError> {
-        let (from, shared) = self.find_shared(target)?;
-        let depth = path.components().count() - 1;
-        let parent = self.descend(path, depth)?;
-        let (_, name) = take_free_name(path, path.name(), 1, false, |free| {
-            from.link_new(&shared.name, &parent, free)
-        })
-        .map_err(|error| match error {
-            DestError::Io(error) if error.kind() == ErrorKind::Unsupported => {
-                DestError::HardLinksUnsupported
+        name: &[u8],
+        ledger: &mut dyn Ledger,
+    ) -> Result<bool, DestError> {
+        let (from, shared) = self.find_shared(target, ledger)?;
+        let parent = self.descend_again(path, path.components().count() - 1, ledger)?;
+        match from.link_new(&shared.name, &parent, name) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Unsupported => {
+                return Err(DestError::HardLinksUnsupported);
             }
-            other => other,
-        })?;
-        if parent.stat(&name)?.id != shared.id {
+            linked => linked?,
+        }
+        if parent.stat(name)?.id != shared.id {
             // Somebody put another file in its place in the very moment.
-            parent.remove_file(&name)?;
+            parent.remove_file(name)?;
             return Err(obstructed(target));
         }
         self.touched.add(&parent)?;
-        Ok(self.tops.final_path(path, depth).join(to_path(&name)))
+        Ok(true)
     }
 
     /// Opens the shared file `target`.
-    pub(super) fn open_shared(&mut self, target: &RelPath) -> Result<(File, Stat), DestError> {
-        let (folder, shared) = self.find_shared(target)?;
+    pub(super) fn open_shared(
+        &mut self,
+        target: &RelPath,
+        ledger: &mut dyn Ledger,
+    ) -> Result<(File, Stat), DestError> {
+        let (folder, shared) = self.find_shared(target, ledger)?;
         let (file, stat) = folder.open_file(&shared.name, false)?;
         if stat.id == shared.id { Ok((file, stat)) } else { Err(obstructed(target)) }
     }
 
     /// Where the shared file `target` lies, if it still does.
-    fn find_shared(&mut self, target: &RelPath) -> Result<(Arc<Folder>, Shared), DestError> {
+    fn find_shared(
+        &mut self,
+        target: &RelPath,
+        ledger: &mut dyn Ledger,
+    ) -> Result<(Arc<Folder>, Shared), DestError> {
         let shared = self.shared.get(target).ok_or(DestError::NotReceived)?.clone();
-        let folder = self.descend(target, target.components().count() - 1)?;
+        let folder = self.descend(target, target.components().count() - 1, ledger)?;
         let is_same = folder.stat(&shared.name).is_ok_and(|stat| stat.id == shared.id);
         if is_same { Ok((folder, shared)) } else { Err(obstructed(target)) }
     }
 
     /// Makes the folder `entry` unless this transfer has it, and gives it its metadata.
-    pub(super) fn place_folder(&mut self, entry: &Entry) -> Result<PathBuf, DestError> {
+    pub(super) fn place_folder(
+        &mut self,
+        entry: &Entry,
+        ledger: &mut dyn Ledger,
+    ) -> Result<RelPath, DestError> {
         let path = &entry.path;
         let depth = path.components().count();
-        let folder = self.descend(path, depth)?;
+        let folder = self.descend(path, depth, ledger)?;
         folder.set_metadata(entry.mode, entry.mtime)?;
         self.touched.add(&folder)?;
-        Ok(self.tops.final_path(path, depth))
+        Ok(RelPath::new(self.tops.final_names(path, depth))?)
+    }
+
+    /// What lies at `final_path`, as it is called here.
+    pub(super) fn look(&mut self, final_path: &RelPath) -> Result<Stat, DestError> {
+        let depth = final_path.components().count() - 1;
+        let names = final_path.components().take(depth);
+        // What was open may have been moved away.
+        let folder = self.looked.descend(&self.root, names, |_, parent, name| {
+            Ok::<_, DestError>(parent.open_folder(name)?)
+        });
+        match folder.and_then(|folder| Ok(folder.stat(final_path.name())?)) {
+            Ok(stat) => Ok(stat),
+            Err(error) => {
+                self.looked.clear();
+                Err(error)
+            }
+        }
+    }
+
+    /// [`descend`](Self::descend), once more if somebody removed a folder that we still had open.
+    fn descend_again(
+        &mut self,
+        path: &RelPath,
+        depth: usize,
+        ledger: &mut dyn Ledger,
+    ) -> Result<Arc<Folder>, DestError> {
+        let folder = match self.descend(path, depth, ledger) {
+            Err(DestError::Vanished) => None,
+            Ok(folder) if folder.stat_self()?.links == 0 => None,
+            descended => Some(descended?),
+        };
+        match folder {
+            Some(folder) => Ok(folder),
+            None => {
+                self.trail.clear();
+                self.descend(path, depth, ledger)
+            }
+        }
     }
 
     /// The open folder that the first `depth` names of `path` lead to, made where it is missing.
-    fn descend(&mut self, path: &RelPath, depth: usize) -> Result<Arc<Folder>, DestError> {
+    fn descend(
+        &mut self,
+        path: &RelPath,
+        depth: usize,
+        ledger: &mut dyn Ledger,
+    ) -> Result<Arc<Folder>, DestError> {
         let Self { root, trail, tops, touched, .. } = self;
         trail.descend(root, path.components().take(depth), |depth, parent, name| {
             let entered = match depth {
-                0 => tops.enter(parent, path, touched),
+                0 => tops.enter(parent, path, touched, ledger),
                 _ => open_or_make(parent, name, touched),
             };
             entered.map_err(|error| match error {
@@ -210,12 +283,13 @@ fn obstructed(path: &RelPath) -> DestError {
 }
 
 impl Tops {
-    /// The top folder of `path`: made under a free name the first time.
+    /// The top folder of `path`: the one that this sender's had before, or made under a free name.
     fn enter(
         &mut self,
         root: &Arc<Folder>,
         path: &RelPath,
         touched: &mut Touched,
+        ledger: &mut dyn Ledger,
     ) -> Result<Folder, DestError> {
         if let Some(top) = self.0.get(path.top()) {
             let folder = root.open_folder(&top.name)?;
@@ -225,20 +299,71 @@ impl Tops {
         if self.0.len() >= MAX_TOPS {
             return Err(DestError::TooManyFolders);
         }
-        let made = take_free_name(path, path.top(), 1, true, |name| root.make_folder(name));
-        let (_, name) = made?;
-        touched.add(root)?;
-        let folder = root.open_folder(&name)?;
-        let id = folder.stat_self()?.id;
-        self.0.insert(path.top().into(), Top { name, id });
+        let known = match ledger.top(path.top())? {
+            Some(top) => reopen_top(root, top)?,
+            None => None,
+        };
+        let (top, folder) = match known {
+            Some(known) => known,
+            None => make_top(root, path, touched, ledger)?,
+        };
+        self.0.insert(path.top().into(), top);
         Ok(folder)
     }
 
     /// The first `depth` names of `path`, the top folder as it is called here.
-    fn final_path(&self, path: &RelPath, depth: usize) -> PathBuf {
+    fn final_names<'a>(
+        &'a self,
+        path: &'a RelPath,
+        depth: usize,
+    ) -> impl Iterator<Item = &'a [u8]> {
         let top = self.0.get(path.top()).map_or(path.top(), |top| &top.name);
-        std::iter::once(top).chain(path.components().skip(1)).take(depth).map(to_path).collect()
+        std::iter::once(top).chain(path.components().skip(1)).take(depth)
     }
+}
+
+/// The folder that was made for a top, if it is still that one. One of which it is not known whether
+/// it was made is ours if there is nothing in it.
+fn reopen_top(root: &Folder, mut top: Top) -> Result<Option<(Top, Folder)>, DestError> {
+    let folder = match root.open_folder(&top.name) {
+        Ok(folder) => folder,
+        Err(error) if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let id = folder.stat_self()?.id;
+    let is_ours = match top.id {
+        Some(made) => Some(made) == id,
+        None => folder.list()?.next_name().is_none(),
+    };
+    top.id = id;
+    Ok(is_ours.then_some((top, folder)))
+}
+
+/// Makes the top folder of `path` under a free name, which is kept before and after.
+fn make_top(
+    root: &Arc<Folder>,
+    path: &RelPath,
+    touched: &mut Touched,
+    ledger: &mut dyn Ledger,
+) -> Result<(Top, Folder), DestError> {
+    let mut kept = Ok(());
+    let made = take_free_name(path, path.top(), 1, true, |name| {
+        is_free(root, name)?;
+        kept = ledger.keep_top(path.top(), Top { name: name.to_vec(), id: None });
+        match &kept {
+            Ok(()) => root.make_folder(name),
+            Err(_) => Err(io::Error::other("not kept")),
+        }
+    });
+    kept?;
+    let (_, name) = made?;
+    touched.add(root)?;
+    let folder = root.open_folder(&name)?;
+    let top = Top { name, id: folder.stat_self()?.id };
+    ledger.keep_top(path.top(), top.clone())?;
+    Ok((top, folder))
 }
 
 impl Touched {
@@ -287,6 +412,15 @@ fn take_free_name(
         }
     }
     Err(DestError::NamesExhausted(path.clone()))
+}
+
+/// `AlreadyExists` if something stands under `name`.
+fn is_free(folder: &Folder, name: &[u8]) -> io::Result<()> {
+    match folder.stat(name) {
+        Ok(_) => Err(ErrorKind::AlreadyExists.into()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The folder `name` in `parent`, made for its owner only if nothing stands there.

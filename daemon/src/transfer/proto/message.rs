@@ -2,6 +2,9 @@
 //! every one names its transfer, and receiving one twice changes nothing.
 
 use super::super::entry::{Entry, EntryKind, RelPath, Timestamp};
+use super::compare::{
+    Verdict, put_blocks, put_offered, put_verdicts, read_blocks, read_offered, read_verdicts,
+};
 use super::reason::Reason;
 use super::wire::{Reader, WireError, put_bytes};
 
@@ -88,8 +91,9 @@ pub(crate) struct Totals {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Send. `instance` names the receiver's state of this transfer: another value than last time
-    /// says that all is to be read and named again from the beginning.
-    Accept { instance: u64 },
+    /// says that all is to be read and named again from the beginning. `compares`: something is here
+    /// with which entries are compared before they are sent.
+    Accept { instance: u64, compares: bool },
     /// A person has to say; the request stays, whatever happens to the session.
     Waiting,
     /// No.
@@ -114,7 +118,7 @@ pub(crate) enum Message {
     Request { totals: Totals, preview: Vec<Preview> },
     /// 17: sender: `totals`, when the walk has counted further.
     Totals(Totals),
-    /// 18: receiver: `u8 0 ‖ u64 instance` or `u8 1` or `u8 2 ‖ u8 reason ‖ text`.
+    /// 18: receiver: `u8 0 ‖ u64 instance ‖ bool compares` or `u8 1` or `u8 2 ‖ u8 reason ‖ text`.
     Answer(Answer),
     /// 19: sender: `u64 file ‖ u8 revision ‖ entry`: a file that is sent in blocks starts, or starts
     /// again after its source changed.
@@ -141,6 +145,16 @@ pub(crate) enum Message {
     /// 29: sender: `u64 instance ‖ u64 run`: what follows in this session belongs to this state of the
     /// receiver and this run of the sender, whose numbers of files and packs mean nothing in another.
     Begin { instance: u64, run: u64 },
+    /// 30: sender: `u64 number ‖ u16 n ‖ n × entry`: which of these are to be sent?
+    Offer { number: u64, entries: Vec<Entry> },
+    /// 31: receiver: `u64 number ‖ u16 n ‖ n × u8 verdict`: the answer to an offer.
+    Verdicts { number: u64, verdicts: Vec<Verdict> },
+    /// 32: sender: `u64 file ‖ u8 revision ‖ u32 first ‖ u16 count`: which of these blocks of a file that
+    /// has started are here?
+    BlocksQuery { file: u64, revision: u8, first: u32, count: u16 },
+    /// 33: receiver: `u64 file ‖ u32 first ‖ u16 n ‖ n × 32 chaining value`: the answer; zeros stand for
+    /// a block that is not here, and so does the end of the list.
+    Blocks { file: u64, first: u32, cvs: Vec<[u8; 32]> },
 }
 
 /// A message with the transfer it belongs to: `u8 type ‖ 16 transfer ‖ body`.
@@ -186,6 +200,10 @@ impl Message {
             Self::PageQuery { .. } => 27,
             Self::Page { .. } => 28,
             Self::Begin { .. } => 29,
+            Self::Offer { .. } => 30,
+            Self::Verdicts { .. } => 31,
+            Self::BlocksQuery { .. } => 32,
+            Self::Blocks { .. } => 33,
         }
     }
 
@@ -229,6 +247,24 @@ impl Message {
                 out.extend_from_slice(&instance.to_be_bytes());
                 out.extend_from_slice(&run.to_be_bytes());
             }
+            Self::Offer { number, entries } => {
+                out.extend_from_slice(&number.to_be_bytes());
+                put_offered(out, entries);
+            }
+            Self::Verdicts { number, verdicts } => {
+                out.extend_from_slice(&number.to_be_bytes());
+                put_verdicts(out, verdicts);
+            }
+            Self::BlocksQuery { file, revision, first, count } => {
+                put_file(out, *file, *revision);
+                out.extend_from_slice(&first.to_be_bytes());
+                out.extend_from_slice(&count.to_be_bytes());
+            }
+            Self::Blocks { file, first, cvs } => {
+                out.extend_from_slice(&file.to_be_bytes());
+                out.extend_from_slice(&first.to_be_bytes());
+                put_blocks(out, cvs);
+            }
         }
     }
 
@@ -263,6 +299,19 @@ impl Message {
                 entries: read_previews(reader)?,
             },
             29 => Self::Begin { instance: reader.u64()?, run: reader.u64()? },
+            30 => Self::Offer { number: reader.u64()?, entries: read_offered(reader)? },
+            31 => Self::Verdicts { number: reader.u64()?, verdicts: read_verdicts(reader)? },
+            32 => Self::BlocksQuery {
+                file: reader.u64()?,
+                revision: reader.u8()?,
+                first: reader.u32()?,
+                count: reader.u16()?,
+            },
+            33 => Self::Blocks {
+                file: reader.u64()?,
+                first: reader.u32()?,
+                cvs: read_blocks(reader)?,
+            },
             _ => return Ok(None),
         }))
     }
@@ -283,9 +332,10 @@ impl Totals {
 impl Answer {
     fn put(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Accept { instance } => {
+            Self::Accept { instance, compares } => {
                 out.push(0);
                 out.extend_from_slice(&instance.to_be_bytes());
+                out.push(u8::from(*compares));
             }
             Self::Waiting => out.push(1),
             Self::Decline { reason, text } => {
@@ -297,7 +347,10 @@ impl Answer {
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
         Ok(match reader.u8()? {
-            0 => Self::Accept { instance: reader.u64()? },
+            0 => {
+                let instance = reader.u64()?;
+                Self::Accept { instance, compares: reader.bool("comparing")? }
+            }
             1 => Self::Waiting,
             2 => {
                 let (reason, text) = read_reason(reader)?;

@@ -26,6 +26,10 @@ fn previews() -> Vec<Preview> {
     ]
 }
 
+fn verdicts() -> Vec<Verdict> {
+    vec![Verdict::Send, Verdict::Delivered, Verdict::There, Verdict::Compare]
+}
+
 /// Every message there is, with its type byte.
 pub(crate) fn messages() -> Vec<(u8, Message)> {
     let totals = Totals { files: 1, bytes: 2, exact: true };
@@ -41,7 +45,7 @@ pub(crate) fn messages() -> Vec<(u8, Message)> {
     vec![
         (16, Message::Request { totals, preview: previews() }),
         (17, Message::Totals(totals)),
-        (18, Message::Answer(Answer::Accept { instance: 9 })),
+        (18, Message::Answer(Answer::Accept { instance: 9, compares: true })),
         (18, Message::Answer(Answer::Waiting)),
         (18, Message::Answer(Answer::Decline { reason: Reason::Declined, text: text() })),
         (19, Message::Start { file: 1, revision: 2, entry: entry(EntryKind::File { size: 3 }) }),
@@ -59,6 +63,10 @@ pub(crate) fn messages() -> Vec<(u8, Message)> {
         (27, Message::PageQuery { offset: 1, limit: 2 }),
         (28, Message::Page { offset: 1, last: true, entries: previews() }),
         (29, Message::Begin { instance: 9, run: 10 }),
+        (30, Message::Offer { number: 1, entries: vec![entry(EntryKind::Directory)] }),
+        (31, Message::Verdicts { number: 1, verdicts: verdicts() }),
+        (32, Message::BlocksQuery { file: 1, revision: 2, first: 3, count: 4 }),
+        (33, Message::Blocks { file: 1, first: 2, cvs: vec![[3; 32], NO_BLOCK] }),
     ]
 }
 
@@ -81,7 +89,8 @@ fn messages_lie_in_bytes_as_documented() {
     };
     let totals = Totals { files: 1, bytes: 2, exact: true };
     assert_eq!(bytes(Message::Totals(totals)), "0000000000000001000000000000000201");
-    assert_eq!(bytes(Message::Answer(Answer::Accept { instance: 9 })), "000000000000000009");
+    let accept = Answer::Accept { instance: 9, compares: true };
+    assert_eq!(bytes(Message::Answer(accept)), "00000000000000000901");
     assert_eq!(bytes(Message::Answer(Answer::Waiting)), "01");
     let decline = Answer::Decline { reason: Reason::Declined, text: "no".to_owned() };
     assert_eq!(bytes(Message::Answer(decline)), "020100026e6f");
@@ -91,6 +100,10 @@ fn messages_lie_in_bytes_as_documented() {
         "0002000000000000000001020000000000000006".to_owned() + "07"
     );
     assert_eq!(bytes(Message::PageQuery { offset: 1, limit: 2 }), "00000000000000010002");
+    let verdicts = Message::Verdicts { number: 5, verdicts: verdicts() };
+    assert_eq!(bytes(verdicts), "0000000000000005000400010203");
+    let query = Message::BlocksQuery { file: 1, revision: 2, first: 3, count: 4 };
+    assert_eq!(bytes(query), "000000000000000102000000030004");
     let begin = Message::Begin { instance: 1, run: 2 };
     assert_eq!(bytes(begin), "00000000000000010000000000000002");
     let failed = Message::FileFailed { file: 1, reason: Reason::Io, text: String::new() };
@@ -129,6 +142,14 @@ fn counts_and_lengths_are_bounded_before_anything_is_allocated() {
     acks.extend_from_slice(&(MAX_ACKS + 1).to_be_bytes());
     assert!(matches!(Envelope::decode(&acks), Err(WireError::TooLong { .. })));
     let header_len = MAX_PACK_TABLE;
+    for (number, fixed, most) in [(30, 8, MAX_OFFERED), (31, 8, MAX_OFFERED), (33, 12, MAX_BLOCKS)]
+    {
+        let mut many = vec![number];
+        many.extend_from_slice(&ID.0);
+        many.extend(std::iter::repeat_n(0, fixed));
+        many.extend_from_slice(&(most + 1).to_be_bytes());
+        assert!(matches!(Envelope::decode(&many), Err(WireError::TooLong { .. })), "{number}");
+    }
     let prefix = Prefix { kind: StreamKind::Pack, transfer: ID, instance: 7, header_len };
     let mut bytes = prefix.encode();
     assert_eq!(Prefix::decode(&bytes), Ok(prefix));
@@ -184,7 +205,7 @@ fn hostile_paths_never_become_entries() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_a_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), number in 16_u8..30) {
+    fn no_bytes_make_a_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), number in 16_u8..34) {
         let _ = Envelope::decode(&bytes);
         let mut typed = vec![number];
         typed.extend_from_slice(&bytes);

@@ -5,6 +5,8 @@
 //! goes into the next one, and a batch is also made when there is nothing else to do.
 
 mod blocks;
+mod commit;
+mod compare;
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -12,19 +14,20 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use self::blocks::OpenFile;
+pub(super) use self::commit::{Keeper, store_error};
+use self::commit::{MAX_BATCH, Whole};
 use super::deferred::Deferred;
 use super::streams::Share;
 use crate::error::chain;
 use crate::peer::LinkKind;
 use crate::transfer::buffer::Buffer;
-use crate::transfer::dest::{Commit, Committed, DestError, Destination};
-use crate::transfer::entry::{Entry, EntryKind, RelPath};
+use crate::transfer::dest::{DestError, Destination};
+use crate::transfer::entry::{Entry, EntryKind};
 use crate::transfer::progress::Fault;
-use crate::transfer::proto::{Ack, BlockHeader, MAX_ENTRIES, PackEntry, PackHeader, Reason};
+use crate::transfer::proto::{
+    Ack, BlockHeader, MAX_ENTRIES, PackEntry, PackHeader, Reason, Verdict,
+};
 use crate::transfer::ranges::{Inserted, RangeSet};
-
-/// The most entries that one commit makes durable.
-const MAX_BATCH: usize = 4_096;
 
 /// What the writing thread is told.
 #[derive(Debug)]
@@ -54,6 +57,18 @@ pub(crate) enum Job {
         reason: Reason,
         text: String,
     },
+    /// The sender asks which of these are to be sent.
+    Offer {
+        number: u64,
+        entries: Vec<Entry>,
+    },
+    /// The sender asks which blocks of a file that has started are here.
+    BlocksQuery {
+        file: u64,
+        revision: u8,
+        first: u32,
+        count: u16,
+    },
     /// The sender has sent so many entries, and that is all.
     Finish {
         entries: u64,
@@ -81,15 +96,30 @@ pub(crate) struct Block {
 /// What the writing thread tells.
 #[derive(Debug)]
 pub(crate) enum Written {
-    /// The destination is open: jobs for this state are taken.
+    /// The destination is open: jobs for this state are taken. `compares`: there is something with
+    /// which entries are to be compared before they are sent.
     Ready {
         instance: u64,
+        compares: bool,
     },
-    /// Content is stored: new bytes (none if it was there before) and the link that brought them.
+    /// Content is stored, and what a pack held of files is delivered: new bytes (none if it was there
+    /// before) and the link that brought them.
     Stored {
         ack: Ack,
         bytes: u64,
         link: LinkKind,
+    },
+    /// The answer to an offer.
+    Verdicts {
+        number: u64,
+        verdicts: Vec<Verdict>,
+    },
+    /// Which blocks of a file are on the disk, and how many bytes of them were not known before.
+    Blocks {
+        file: u64,
+        first: u32,
+        cvs: Vec<[u8; 32]>,
+        bytes: u64,
     },
     /// A large file is whole and right.
     Whole {
@@ -135,30 +165,16 @@ pub(crate) enum Ended {
 /// Takes the jobs of one state until the transfer is complete or has failed, or until `jobs` is
 /// closed: then what was not committed is removed. What is told has room in `told` or the thread
 /// waits.
-pub(crate) fn write(
+pub(super) fn write(
     dest: Destination,
+    keeper: Keeper,
     instance: u64,
     max_bytes: Option<u64>,
     mut jobs: mpsc::Receiver<Job>,
     told: &mpsc::Sender<Written>,
 ) -> (Ended, mpsc::Receiver<Job>) {
-    let mut writer = Writer::new(dest, instance, max_bytes, told);
-    let ended = loop {
-        let job = match jobs.try_recv() {
-            Ok(job) => Some(job),
-            Err(_) if writer.pending.is_empty() => jobs.blocking_recv(),
-            Err(_) => {
-                if let Err(stop) = writer.commit() {
-                    break stop;
-                }
-                continue;
-            }
-        };
-        let Some(job) = job else { break Stop::Abandoned };
-        if let Err(stop) = writer.handle(job) {
-            break stop;
-        }
-    };
+    let mut writer = Writer::new(dest, keeper, instance, max_bytes, told);
+    let ended = writer.take_all(&mut jobs);
     (writer.end(ended), jobs)
 }
 
@@ -218,6 +234,7 @@ fn is_fatal(error: &DestError) -> bool {
 
 struct Writer<'a> {
     dest: Destination,
+    keeper: Keeper,
     instance: u64,
     max_bytes: Option<u64>,
     told: &'a mpsc::Sender<Written>,
@@ -226,11 +243,14 @@ struct Writer<'a> {
     /// Since when one waits, as the transfer's task knows it.
     parked_since: Option<Instant>,
     /// Whole and waiting for the next commit.
-    pending: Vec<(u64, Entry)>,
+    pending: Vec<Whole>,
+    /// Acknowledgements of packs, which follow on the commit.
+    stored: Vec<Written>,
     deferred: Deferred,
     /// Entries that have come, and packs.
     entries: RangeSet,
     packs: RangeSet,
+    offers: RangeSet,
     received: u64,
     delivered_files: u64,
     delivered_bytes: u64,
@@ -242,12 +262,14 @@ struct Writer<'a> {
 impl<'a> Writer<'a> {
     fn new(
         dest: Destination,
+        keeper: Keeper,
         instance: u64,
         max_bytes: Option<u64>,
         told: &'a mpsc::Sender<Written>,
     ) -> Self {
         Self {
             dest,
+            keeper,
             instance,
             max_bytes,
             told,
@@ -255,14 +277,38 @@ impl<'a> Writer<'a> {
             parked: Vec::new(),
             parked_since: None,
             pending: Vec::new(),
+            stored: Vec::new(),
             deferred: Deferred::default(),
             entries: RangeSet::default(),
             packs: RangeSet::default(),
+            offers: RangeSet::default(),
             received: 0,
             delivered_files: 0,
             delivered_bytes: 0,
             settled: 0,
             expected: None,
+        }
+    }
+
+    /// Takes jobs until there is a reason to end.
+    fn take_all(&mut self, jobs: &mut mpsc::Receiver<Job>) -> Stop {
+        let delivered = self.keeper.journal.delivered_bytes().map_err(store_error);
+        if let Err(stop) = delivered.map_err(Stop::from).and_then(|bytes| self.count(bytes)) {
+            return stop;
+        }
+        loop {
+            let job = match jobs.try_recv() {
+                Ok(job) => Some(job),
+                Err(_) if self.pending.is_empty() && self.stored.is_empty() => jobs.blocking_recv(),
+                Err(_) => match self.commit() {
+                    Ok(()) => continue,
+                    Err(stop) => return stop,
+                },
+            };
+            let Some(job) = job else { return Stop::Abandoned };
+            if let Err(stop) = self.handle(job) {
+                return stop;
+            }
         }
     }
 
@@ -292,6 +338,10 @@ impl<'a> Writer<'a> {
                 return Err(protocol("more entries than a transfer may have"));
             }
             Job::Finish { entries } => self.expected = Some(entries),
+            Job::Offer { number, entries } => self.offer(number, &entries)?,
+            Job::BlocksQuery { file, revision, first, count } => {
+                self.blocks_query(file, revision, first, count)?;
+            }
             Job::Leave => return Err(Stop::Left),
             Job::Abandon => return Err(Stop::Abandoned),
         }
@@ -334,7 +384,11 @@ impl<'a> Writer<'a> {
         let ack = Ack::Pack { number: header.number };
         match self.packs.insert(header.number) {
             Inserted::New => {}
-            Inserted::Present => return self.tell(Written::Stored { ack, bytes: 0, link }),
+            // Acknowledged once more, after the commit that the first copy may still wait for.
+            Inserted::Present => {
+                self.stored.push(Written::Stored { ack, bytes: 0, link });
+                return Ok(());
+            }
             Inserted::Scattered => return Err(protocol("packs in no order at all")),
         }
         self.count(content.len() as u64)?;
@@ -350,7 +404,8 @@ impl<'a> Writer<'a> {
         if !rest.is_empty() {
             return Err(protocol("a pack longer than its entries"));
         }
-        self.tell(Written::Stored { ack, bytes: content.len() as u64, link })
+        self.stored.push(Written::Stored { ack, bytes: content.len() as u64, link });
+        Ok(())
     }
 
     fn packed(
@@ -373,7 +428,7 @@ impl<'a> Writer<'a> {
         };
         match stored {
             Ok(()) => {
-                self.pending.push((index, entry));
+                self.pending.push(Whole { index, part: index.into(), entry, hash });
                 Ok(())
             }
             Err(error) => self.file_failed(index, &entry, error),
@@ -424,32 +479,6 @@ impl<'a> Writer<'a> {
         self.tell(Written::GivenUp { path, reason, text })
     }
 
-    /// Makes durable, under its final name, all that is whole.
-    fn commit(&mut self) -> Result<(), Stop> {
-        let pending = std::mem::take(&mut self.pending);
-        if pending.is_empty() {
-            return Ok(());
-        }
-        let batch: Vec<_> =
-            pending.iter().map(|(index, entry)| Commit { index: *index, entry }).collect();
-        let results = self.dest.commit(&batch);
-        for ((index, entry), result) in pending.iter().zip(results) {
-            match result {
-                Ok(_) => {
-                    self.settled += 1;
-                    self.delivered_files += 1;
-                    if let EntryKind::File { size } = entry.kind {
-                        self.delivered_bytes += size;
-                    }
-                }
-                Err(error) => self.file_failed(*index, entry, error)?,
-            }
-        }
-        let (files, bytes) = (self.delivered_files, self.delivered_bytes);
-        self.tell(Written::Delivered { files, bytes })?;
-        self.try_complete()
-    }
-
     /// Whether every entry of the transfer is delivered or given up.
     fn is_settled(&self) -> bool {
         self.expected.is_some_and(|expected| self.settled >= expected)
@@ -470,44 +499,10 @@ impl<'a> Writer<'a> {
         Err(Stop::Complete)
     }
 
-    /// A hard link where there are none becomes a copy, which counts like content that came.
-    fn copy_shared(
-        &mut self,
-        index: u64,
-        entry: &Entry,
-        target: &RelPath,
-    ) -> Result<Result<Committed, DestError>, Stop> {
-        match self.dest.shared_len(target) {
-            Ok(len) => self.count(len)?,
-            Err(error) => return Ok(Err(error)),
-        }
-        tracing::info!(index, "the destination has no hard links: the file was copied");
-        Ok(self.dest.commit_copy(index, entry, target))
-    }
-
-    /// Makes the links, then the folders, children before their parents.
-    fn commit_deferred(&mut self) -> Result<(), Stop> {
-        for batch in self.deferred.take_batches(MAX_BATCH) {
-            let commits: Vec<_> =
-                batch.iter().map(|(index, entry)| Commit { index: *index, entry }).collect();
-            for ((index, entry), result) in batch.iter().zip(self.dest.commit(&commits)) {
-                let placed = match (result, &entry.kind) {
-                    (Err(DestError::HardLinksUnsupported), EntryKind::HardLink { target }) => {
-                        self.copy_shared(*index, entry, target)?
-                    }
-                    (result, _) => result,
-                };
-                if let Err(error) = placed {
-                    self.file_failed(*index, entry, error)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     fn end(mut self, stop: Stop) -> Ended {
         match stop {
             Stop::Complete => {
+                self.keeper.note_end();
                 if let Err(error) = self.dest.finish() {
                     tracing::warn!(%error, "the partial folder of a complete transfer stays");
                 }
@@ -515,7 +510,9 @@ impl<'a> Writer<'a> {
             }
             Stop::Left => {
                 // What is whole need not come again; what could not be committed comes again.
-                match self.commit() {
+                let committed = self.commit();
+                self.keeper.note_end();
+                match committed {
                     Err(Stop::Complete) => self.end(Stop::Complete),
                     _ => Ended::Left,
                 }

@@ -7,13 +7,15 @@
 
 use std::path::PathBuf;
 
+use filefleet_server::protos::certificate::IdentityKey;
 use tokio::sync::{mpsc, oneshot};
 
-use super::writer::{self, Ended, Job, Written};
-use crate::transfer::FolderId;
-use crate::transfer::dest::Destination;
+use super::writer::{self, Ended, Job, Keeper, Written};
+use crate::store::Store;
+use crate::transfer::dest::{DestError, Destination};
 use crate::transfer::progress::Fault;
 use crate::transfer::proto::Reason;
+use crate::transfer::{FolderId, TransferId};
 
 /// The name of the writing threads.
 const NAME: &str = "ff-writer";
@@ -26,6 +28,11 @@ pub(super) struct Plan {
     pub(super) make_dir: bool,
     pub(super) folder_id: FolderId,
     pub(super) max_bytes: Option<u64>,
+    pub(super) sender: IdentityKey,
+    pub(super) id: TransferId,
+    /// The names at the top of what is sent, where all of them are known.
+    pub(super) tops: Option<Vec<Vec<u8>>>,
+    pub(super) store: Store,
 }
 
 /// How a thread ended, and its queue for the next one.
@@ -45,11 +52,15 @@ impl Writing {
         jobs: mpsc::Receiver<Job>,
         tell: mpsc::Sender<Written>,
     ) -> Self {
-        let max_bytes = plan.max_bytes;
+        let with = plan.clone();
         Self::start_with(plan.clone(), jobs, move |dest, jobs| {
+            let (keeper, compares) = match prepare(&with, &dest) {
+                Ok(prepared) => prepared,
+                Err(error) => return (Ended::Failed(writer::fault_of(&error)), jobs),
+            };
             // The task may be gone already; then nobody needs to be told.
-            let _ = tell.blocking_send(Written::Ready { instance });
-            writer::write(dest, instance, max_bytes, jobs, &tell)
+            let _ = tell.blocking_send(Written::Ready { instance, compares });
+            writer::write(dest, keeper, instance, with.max_bytes, jobs, &tell)
         })
     }
 
@@ -105,6 +116,14 @@ fn open(plan: &Plan) -> Result<Destination, Fault> {
         .map_err(|error| writer::fault_of(&error))
 }
 
+/// Brings the journal up to date; says whether there is anything to compare with.
+fn prepare(plan: &Plan, dest: &Destination) -> Result<(Keeper, bool), DestError> {
+    let journal =
+        plan.store.journal(&plan.sender, &plan.dest_dir, plan.id).map_err(writer::store_error)?;
+    let holds = journal.holds(plan.tops.clone()).map_err(writer::store_error)?;
+    Ok((Keeper::new(journal, dest)?, holds || dest.has_partials()?))
+}
+
 #[cfg(all(test, target_os = "linux"))]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -117,7 +136,18 @@ mod tests {
     use crate::transfer::testing::{deliver, file, names};
 
     fn plan(dest_dir: PathBuf, make_dir: bool) -> Plan {
-        Plan { dest_dir, make_dir, folder_id: [1; 16], max_bytes: None }
+        let state = tempfile::tempdir().unwrap();
+        let (store, _) = crate::store::testing::open(state.path());
+        Plan {
+            dest_dir,
+            make_dir,
+            folder_id: [1; 16],
+            max_bytes: None,
+            sender: IdentityKey::from_bytes([1; 32]),
+            id: TransferId([1; 16]),
+            tops: None,
+            store,
+        }
     }
 
     #[tokio::test]

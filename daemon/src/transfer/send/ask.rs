@@ -193,8 +193,8 @@ impl Sender {
     fn answer(&mut self, Inbound { session, message }: Inbound) -> Result<Answered, Fault> {
         self.session = Some(session.clone());
         match message {
-            Message::Answer(Answer::Accept { instance }) => {
-                self.accepted(instance);
+            Message::Answer(Answer::Accept { instance, compares }) => {
+                self.accepted(instance, compares);
                 Ok(Answered::Go(session))
             }
             Message::Answer(Answer::Waiting) => Ok(Answered::Waiting),

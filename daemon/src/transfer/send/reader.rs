@@ -1,18 +1,22 @@
 //! The sender's reading side: walks the sources, reads and hashes them, and lays content out in
 //! chunks, all on one blocking thread that is held back by its bounded channel.
 
+mod compare;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+pub(crate) use self::compare::{MAX_QUESTIONS, Question, Reply};
+use self::compare::{Offers, Theirs};
 use crate::error::chain;
 use crate::transfer::buffer::{Buffer, Pool};
 use crate::transfer::entry::{Entry, EntryKind};
 use crate::transfer::hash::{self, BLOCK};
 use crate::transfer::proto::{
-    BLOCK_HEADER_LEN, BlockHeader, MAX_PACK_ENTRIES, MAX_PACK_TABLE, PackEntry, PackHeader, Prefix,
-    Reason, StreamKind, TransferId,
+    BLOCK_HEADER_LEN, BlockHeader, MAX_PACK_ENTRIES, MAX_PACK_TABLE, Message, PackEntry,
+    PackHeader, Prefix, Reason, StreamKind, TransferId,
 };
 use crate::transfer::source::{Source, SourceFile};
 use crate::transfer::zeros::is_zero;
@@ -54,6 +58,20 @@ pub(crate) enum Step {
         entry: Entry,
     },
     Chunk(Chunk),
+    /// The receiver is asked; its answer is waited for.
+    Ask {
+        question: Question,
+        message: Message,
+    },
+    /// A file that the receiver has: from an earlier transfer if it was `there` before.
+    Present {
+        bytes: u64,
+        there: bool,
+    },
+    /// A block that the receiver has.
+    Kept {
+        bytes: u64,
+    },
     /// The file is whole and its source did not change.
     End {
         file: u64,
@@ -77,17 +95,29 @@ pub(crate) enum Step {
 #[derive(Debug)]
 struct Stopped;
 
-/// Reads everything that `source` holds, for the receiver's state `instance`. Returns when all is read or the channel is closed.
+/// Reads everything that `source` holds, for the receiver's state `instance`. Returns when all is read
+/// or the channel is closed. With `replies`, entries are offered before they are read: these bring the
+/// answers.
 pub(crate) fn read(
     transfer: TransferId,
     instance: u64,
     source: Arc<Source>,
     pool: Pool,
     steps: mpsc::Sender<Step>,
+    replies: Option<mpsc::Receiver<(Question, Reply)>>,
 ) {
-    let (next_index, next_pack) = (0, 0);
-    let mut reader =
-        Reader { transfer, instance, source, pool, steps, next_index, next_pack, pack: None };
+    let offers = replies.map(Offers::new);
+    let mut reader = Reader {
+        transfer,
+        instance,
+        source,
+        pool,
+        steps,
+        next_index: 0,
+        next_pack: 0,
+        pack: None,
+        offers,
+    };
     // A closed channel only says that nobody wants the rest.
     let _ = reader.run();
 }
@@ -101,6 +131,8 @@ struct Reader {
     next_index: u64,
     next_pack: u64,
     pack: Option<Pack>,
+    /// Where the receiver has something to compare with.
+    offers: Option<Offers>,
 }
 
 /// A pack that is being filled.
@@ -115,15 +147,9 @@ impl Reader {
     fn run(&mut self) -> Result<(), Stopped> {
         for item in self.source.walk() {
             match item {
-                Ok(entry) => match entry.kind {
-                    EntryKind::File { size } if size > BLOCK => self.large(entry)?,
-                    EntryKind::File { .. } => self.small(entry)?,
-                    EntryKind::Directory
-                    | EntryKind::Symlink { .. }
-                    | EntryKind::HardLink { .. } => {
-                        self.add(entry, [0; 32], 0)?;
-                    }
-                },
+                // A folder costs less than the question whether it is there.
+                Ok(entry) if entry.kind == EntryKind::Directory => self.entry(entry, false)?,
+                Ok(entry) => self.offer(entry)?,
                 Err(skipped) => {
                     let path = skipped.file_path.to_string_lossy().into_owned();
                     let text = chain(&skipped.reason);
@@ -131,8 +157,20 @@ impl Reader {
                 }
             }
         }
+        self.settle_offers()?;
         self.flush()?;
         self.step(Step::Finish { entries: self.next_index })
+    }
+
+    /// Sends an entry; of a large file, with `compare`, only what the receiver does not have.
+    fn entry(&mut self, entry: Entry, compare: bool) -> Result<(), Stopped> {
+        match entry.kind {
+            EntryKind::File { size } if size > BLOCK => self.large(entry, compare),
+            EntryKind::File { .. } => self.small(entry),
+            EntryKind::Directory | EntryKind::Symlink { .. } | EntryKind::HardLink { .. } => {
+                self.add(entry, [0; 32], 0)
+            }
+        }
     }
 
     fn step(&self, step: Step) -> Result<(), Stopped> {
@@ -162,7 +200,7 @@ impl Reader {
             entry = describe(entry, &source);
             let EntryKind::File { size } = entry.kind else { break };
             let Some(len) = usize::try_from(size).ok().filter(|len| *len <= BLOCK_LEN) else {
-                return self.large(entry);
+                return self.large(entry, false);
             };
             let pack = self.room(len)?;
             let content = &mut pack.content.as_mut()[pack.len..pack.len + len];
@@ -226,11 +264,12 @@ impl Reader {
     }
 
     /// A file that goes in blocks; read again, and only what changed sent again, when its source
-    /// changes meanwhile.
-    fn large(&mut self, mut entry: Entry) -> Result<(), Stopped> {
+    /// changes meanwhile. With `compare`, what the receiver has is not sent at all.
+    fn large(&mut self, mut entry: Entry, compare: bool) -> Result<(), Stopped> {
         let file = self.next_index;
         self.next_index += 1;
         let mut cvs = Vec::new();
+        let mut theirs = (compare && self.offers.is_some()).then(Theirs::default);
         for revision in 0..=MAX_REVISIONS {
             let source = match self.source.open(&entry.path) {
                 Ok(source) => source,
@@ -244,7 +283,8 @@ impl Reader {
             entry = describe(entry, &source);
             let EntryKind::File { size } = entry.kind else { break };
             self.step(Step::Start { file, revision, entry: entry.clone() })?;
-            if self.blocks(&source, file, revision, size, &mut cvs)? && source.change().is_none() {
+            let id = (file, revision, size);
+            if self.blocks(&source, id, &mut theirs, &mut cvs)? && source.change().is_none() {
                 let root = hash::root(size, &cvs).expect("every block was read");
                 return self.step(Step::End { file, revision, root });
             }
@@ -253,13 +293,13 @@ impl Reader {
         self.failed(Some(file), entry.path.to_string(), Reason::SourceChanged, text)
     }
 
-    /// Sends the blocks that differ from `cvs`; false if the file turned out shorter than `size`.
+    /// Sends the blocks that differ from `cvs`, which are the receiver's as far as it was asked; false
+    /// if the file turned out shorter than `size`.
     fn blocks(
-        &self,
+        &mut self,
         source: &SourceFile,
-        file: u64,
-        revision: u8,
-        size: u64,
+        (file, revision, size): (u64, u8, u64),
+        theirs: &mut Option<Theirs>,
         cvs: &mut Vec<[u8; 32]>,
     ) -> Result<bool, Stopped> {
         if size == 0 {
@@ -277,7 +317,12 @@ impl Reader {
             }
             let cv = hash::block_cv(size, block.into(), buffer.as_ref());
             let cv = cv.expect("the block was read whole");
-            if cvs.get(block as usize) != Some(&cv) {
+            if let Some(theirs) = theirs {
+                self.learn(theirs, (file, revision, size), block, cvs)?;
+            }
+            if cvs.get(block as usize) == Some(&cv) {
+                self.kept(revision, len)?;
+            } else {
                 let len = u32::try_from(len).expect("a block is at most 1 MiB");
                 self.block(BlockHeader { file, revision, block, len, cv }, buffer)?;
                 match cvs.get_mut(block as usize) {
@@ -289,6 +334,14 @@ impl Reader {
             block += 1;
         }
         Ok(true)
+    }
+
+    /// A block that need not be sent; one that was sent for an earlier revision was counted then.
+    fn kept(&self, revision: u8, len: usize) -> Result<(), Stopped> {
+        match revision {
+            0 => self.step(Step::Kept { bytes: len as u64 }),
+            _ => Ok(()),
+        }
     }
 
     fn block(&self, header: BlockHeader, content: Buffer) -> Result<(), Stopped> {

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::flight::Corrupt;
-use super::reader::{Chunk, ChunkId, Step};
+use super::reader::{Chunk, ChunkId, Question, Reply, Step};
 use super::{OpenFile, Phase, Sender, cancelled, internal, link_in_use};
 
 use crate::peer::{LinkId, LinkKind, Session, SessionClosed};
@@ -20,8 +20,8 @@ use crate::transfer::ranges::Inserted;
 /// How often progress is told while content flows.
 const PROGRESS_STEP: Duration = Duration::from_millis(100);
 
-/// A chunk's handing over to a link: which one took it, if any did.
-type Handed = (ChunkId, Result<(LinkId, LinkKind), SendError>);
+/// A chunk's handing over to a link: its bytes of content, and which link took it, if any did.
+type Handed = (ChunkId, u64, Result<(LinkId, LinkKind), SendError>);
 
 /// Why a chunk was not handed over.
 #[derive(Debug)]
@@ -102,10 +102,10 @@ impl Sender {
 
     /// Whether the receiver has said in this session that it has another state now.
     fn is_anew(&mut self, current: &Session, Inbound { session, message }: &Inbound) -> bool {
-        let Message::Answer(Answer::Accept { instance }) = message else { return false };
+        let Message::Answer(Answer::Accept { instance, compares }) = message else { return false };
         let is_anew = session.is(current) && self.instance != Some(*instance);
         if is_anew {
-            self.accepted(*instance);
+            self.accepted(*instance, *compares);
         }
         is_anew
     }
@@ -121,6 +121,7 @@ impl Sender {
         for open in content.open_files.values() {
             content.outgoing.push(open.start.clone());
         }
+        content.asked.iter().for_each(|(_, asked)| content.outgoing.push(asked.clone()));
         content.flight.restart();
         let ends = content.open_files.values().filter_map(|open| open.end.as_ref());
         let rest = ends.chain(&content.failed).chain(&content.finish).cloned();
@@ -134,6 +135,12 @@ impl Sender {
         };
         match step {
             Step::Chunk(chunk) => self.content.flight.add(chunk),
+            Step::Ask { question, message } => {
+                self.content.outgoing.push(message.clone());
+                self.content.asked.push((question, message));
+            }
+            Step::Present { bytes, there } => self.present(bytes, there),
+            Step::Kept { bytes } => self.stored(bytes, None),
             // A later revision sends only the blocks that differ: the receiver takes the others from
             // the one before. So it hears of its start when it has all of the one before, and of
             // its end when it has all that differs.
@@ -164,6 +171,43 @@ impl Sender {
         }
     }
 
+    /// Counts a file that the receiver has.
+    fn present(&mut self, bytes: u64, there: bool) {
+        if there {
+            self.progress.send_if_modified(|progress| {
+                progress.files_there += 1;
+                progress.bytes_there += bytes;
+                false
+            });
+        }
+        self.stored(bytes, None);
+    }
+
+    /// Counts content that the receiver has, and the kind of link that brought it if one did.
+    fn stored(&mut self, bytes: u64, kind: Option<LinkKind>) {
+        self.content.stored_bytes += bytes;
+        let total = self.content.stored_bytes;
+        self.progress.send_if_modified(|progress| {
+            progress.bytes_done = total;
+            if let Some(kind) = kind {
+                progress.links.add(kind, bytes);
+            }
+            false
+        });
+    }
+
+    /// Hands an answer to the reading thread; one that was not asked for, or came before, to nobody.
+    fn replied(&mut self, question: Question, reply: Reply) {
+        let Some(at) = self.content.asked.iter().position(|(asked, _)| *asked == question) else {
+            return;
+        };
+        self.content.asked.remove(at);
+        if let Some(replies) = &self.content.replies {
+            // A thread that has ended needs no answer.
+            let _ = replies.try_send((question, reply));
+        }
+    }
+
     fn file_failed(&mut self, file: Option<u64>, path: String, reason: Reason, text: String) {
         if let Some(file) = file {
             self.content.open_files.remove(&file);
@@ -187,8 +231,18 @@ impl Sender {
         let is_current = self.session.as_ref().is_some_and(|current| current.is(&session));
         match message {
             // Late words of another session may be of another state; what counts is said again.
-            Message::Acked(_) | Message::Delivered { .. } | Message::FileFailed { .. }
+            Message::Acked(_)
+            | Message::Delivered { .. }
+            | Message::FileFailed { .. }
+            | Message::Verdicts { .. }
+            | Message::Blocks { .. }
                 if !is_current => {}
+            Message::Verdicts { number, verdicts } => {
+                self.replied(Question::Offer(number), Reply::Verdicts(verdicts));
+            }
+            Message::Blocks { file, first, cvs } => {
+                self.replied(Question::Blocks { file, first }, Reply::Blocks(cvs));
+            }
             Message::Acked(acks) => acks.into_iter().try_for_each(|ack| self.acked(ack))?,
             Message::Delivered { files, .. } => {
                 self.progress.send_if_modified(|progress| {
@@ -237,15 +291,7 @@ impl Sender {
         };
         let stored = stored.map_err(|Corrupt| Fault::reason(Reason::Corrupt, ""))?;
         if let Some((bytes, kind)) = stored {
-            self.content.stored_bytes += bytes;
-            let total = self.content.stored_bytes;
-            self.progress.send_if_modified(|progress| {
-                progress.bytes_done = total;
-                if let Some(kind) = kind {
-                    progress.links.add(kind, bytes);
-                }
-                false
-            });
+            self.stored(bytes, kind);
         }
         self.release_held();
         Ok(())
@@ -265,9 +311,13 @@ impl Sender {
         }
     }
 
-    fn handed(&mut self, session: &Session, (id, result): Handed) {
+    fn handed(&mut self, session: &Session, (id, bytes, result): Handed) {
         match result {
             Ok((link, kind)) => {
+                self.progress.send_if_modified(|progress| {
+                    progress.sent_bytes += bytes;
+                    false
+                });
                 self.content.flight.leased(id, link, kind);
                 // It may have died between taking the chunk and this.
                 if !session.links().borrow().iter().any(|live| live.id == link) {
@@ -303,10 +353,10 @@ async fn next_step(steps: &mut Option<tokio::sync::mpsc::Receiver<Step>>) -> Opt
 
 /// Hands a chunk to the best link, on a stream of its own.
 async fn hand_over(session: Session, chunk: Chunk) -> Handed {
-    let id = chunk.id;
+    let (id, bytes) = (chunk.id, chunk.content.len() as u64);
     let (link, kind, mut stream) = match session.open_stream().await {
         Ok(opened) => opened,
-        Err(SessionClosed { .. }) => return (id, Err(SendError::Session)),
+        Err(SessionClosed { .. }) => return (id, bytes, Err(SendError::Session)),
     };
     let mut parts = [chunk.head, chunk.content];
     let written = stream.write_all_chunks(&mut parts).await;
@@ -314,5 +364,5 @@ async fn hand_over(session: Session, chunk: Chunk) -> Handed {
         true => Ok((link, kind)),
         false => Err(SendError::Link),
     };
-    (id, result)
+    (id, bytes, result)
 }

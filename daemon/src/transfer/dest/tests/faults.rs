@@ -115,8 +115,11 @@ fn one_entry_that_fails_does_not_stop_its_batch() {
     let entries = [file("a", b"1"), file("missing", b"2"), file("tree/c", b"3")];
     dest.write_small(0, b"1", None).unwrap();
     dest.write_small(2, b"3", None).unwrap();
-    let batch: Vec<_> = (0..).zip(&entries).map(|(index, entry)| Commit { index, entry }).collect();
-    let results = dest.commit(&batch);
+    let batch: Vec<_> = (0_u64..)
+        .zip(&entries)
+        .map(|(index, entry)| Commit { part: index.into(), entry })
+        .collect();
+    let results = dest.commit(&batch, &mut Forgetful);
     assert!(matches!(results[..], [Ok(_), Err(DestError::NotReceived), Ok(_)]));
     dest.finish().unwrap();
     assert_eq!(names(dir.path()), ["a", "tree"]);

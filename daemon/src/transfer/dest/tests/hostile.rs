@@ -205,9 +205,9 @@ proptest! {
         for index in 0..entries.len() as u64 {
             dest.write_small(index, &[index as u8], None).unwrap();
         }
-        let commits: Vec<_> = (0..).zip(&entries).map(|(index, entry)| Commit { index, entry }).collect();
+        let commits: Vec<_> = (0_u64..).zip(&entries).map(|(index, entry)| Commit { part: index.into(), entry }).collect();
         let size = if as_one_batch { commits.len() } else { 1 };
-        let results: Vec<_> = commits.chunks(size).flat_map(|batch| dest.commit(batch)).collect();
+        let results: Vec<_> = commits.chunks(size).flat_map(|batch| dest.commit(batch, &mut Forgetful)).collect();
         dest.abandon().unwrap();
         scene.assert_outside_untouched();
         prop_assert_eq!(fs::read(scene.dest().join("a")).unwrap(), b"mine");

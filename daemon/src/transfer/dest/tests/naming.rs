@@ -63,11 +63,12 @@ fn names_of_full_length_and_of_any_bytes_arrive() {
 fn many_files_of_one_name_are_numbered_on() {
     let (dir, dest) = fixture();
     let entry = file("tree/same.txt", b"x");
-    for index in 0..300 {
+    for index in 0..300_u64 {
         dest.write_small(index, b"x", Some(&entry)).unwrap();
     }
-    let batch: Vec<_> = (0..300).map(|index| Commit { index, entry: &entry }).collect();
-    assert!(dest.commit(&batch).iter().all(Result::is_ok));
+    let batch: Vec<_> =
+        (0_u64..300).map(|index| Commit { part: index.into(), entry: &entry }).collect();
+    assert!(dest.commit(&batch, &mut Forgetful).iter().all(Result::is_ok));
     assert_eq!(names(&dir.path().join("tree")).len(), 300);
     assert!(dir.path().join("tree/same (300).txt").is_file());
 }

@@ -54,8 +54,10 @@ fn a_copy_takes_the_place_of_a_link() {
     let (dir, dest) = fixture();
     let first = Entry { mode: 0o750, ..shared("tree/x", b"content") };
     deliver(&dest, 0, &first, b"content").unwrap();
-    assert_eq!(dest.shared_len(&first.path).unwrap(), 7);
-    dest.commit_copy(1, &hard_link("tree/y", "tree/x"), &first.path).unwrap();
+    assert_eq!(dest.shared_len(&first.path, &mut Forgetful).unwrap(), 7);
+    let link = hard_link("tree/y", "tree/x");
+    let copy = Commit { part: 1_u64.into(), entry: &link };
+    dest.commit_copy(&copy, &first.path, &mut Forgetful).unwrap();
     dest.finish().unwrap();
     let found = snapshot(&dir.path().join("tree"));
     assert_eq!(found[Path::new("y")], found[Path::new("x")]);

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use super::commit::Whole;
 use super::{Block, Stop, Writer, Written, protocol};
-use crate::transfer::dest::PartialFile;
+use crate::transfer::dest::{Part, PartialFile};
 use crate::transfer::entry::{Entry, EntryKind};
 use crate::transfer::hash;
 use crate::transfer::proto::{Ack, Reason};
@@ -17,10 +18,11 @@ const MAX_PARKED: usize = 32;
 /// A large file on its way.
 pub(super) struct OpenFile {
     pub(super) entry: Entry,
-    size: u64,
+    part: Part,
+    pub(super) size: u64,
     pub(super) revision: u8,
-    partial: PartialFile,
-    cvs: BTreeMap<u32, [u8; 32]>,
+    pub(super) partial: PartialFile,
+    pub(super) cvs: BTreeMap<u32, [u8; 32]>,
     /// The whole file's hash, once the sender has said it.
     pub(super) root: Option<[u8; 32]>,
 }
@@ -47,6 +49,7 @@ impl Writer<'_> {
             if self.open.len() >= MAX_OPEN {
                 return Err(protocol("too many files at once"));
             }
+            self.claim(Part::of(&entry.path))?;
             self.open_file(file, revision, entry, size, BTreeMap::new())?;
         }
         let (now, later) = std::mem::take(&mut self.parked)
@@ -54,6 +57,17 @@ impl Writer<'_> {
             .partition(|block| block.header.file == file && block.header.revision <= revision);
         self.parked = later;
         now.into_iter().try_for_each(|block: Block| self.block(block))
+    }
+
+    /// Sees to it that nothing else is being written to this part.
+    fn claim(&mut self, part: Part) -> Result<(), Stop> {
+        if self.open.values().any(|open| open.part == part) {
+            return Err(protocol("two files of one name at once"));
+        }
+        if self.pending.iter().any(|whole| whole.part == part) {
+            self.commit()?;
+        }
+        Ok(())
     }
 
     fn open_file(
@@ -68,10 +82,11 @@ impl Writer<'_> {
             // The one block of an empty file is empty, so nothing is sent of it.
             cvs.extend(hash::block_cv(0, 0, &[]).map(|cv| (0, cv)));
         }
-        match self.dest.open_partial(file, size) {
+        let part = Part::of(&entry.path);
+        match self.dest.open_partial(part, size) {
             Ok(partial) => {
-                self.open
-                    .insert(file, OpenFile { entry, size, revision, partial, cvs, root: None });
+                let open = OpenFile { entry, part, size, revision, partial, cvs, root: None };
+                self.open.insert(file, open);
                 Ok(())
             }
             Err(error) => self.file_failed(file, &entry, error),
@@ -119,13 +134,14 @@ impl Writer<'_> {
         }
         let cv = hash::block_cv(open.size, header.block.into(), content.as_ref())
             .ok_or_else(|| protocol("a block that does not fit its file"))?;
+        let mut is_new = false;
         if cv == header.cv {
             open.partial.write_block(header.offset(), content.as_ref())?;
-            open.cvs.insert(header.block, cv);
+            is_new = open.cvs.insert(header.block, cv).is_none();
             self.count(u64::from(header.len))?;
         }
         // A chaining value that differs makes the sender send the block again.
-        let bytes = if cv == header.cv { header.len.into() } else { 0 };
+        let bytes = if is_new { header.len.into() } else { 0 };
         self.tell(Written::Stored { ack: ack(cv), bytes, link })?;
         self.try_whole(header.file)
     }
@@ -144,7 +160,8 @@ impl Writer<'_> {
             let text = "its blocks do not make up its hash".to_owned();
             return self.settle_failed(file, &open.entry, Reason::Corrupt, text);
         }
-        self.pending.push((file, open.entry));
-        self.tell(Written::Whole { file, revision: open.revision })
+        let OpenFile { entry, part, revision, .. } = open;
+        self.pending.push(Whole { index: file, part, entry, hash: root });
+        self.tell(Written::Whole { file, revision })
     }
 }

@@ -1,10 +1,16 @@
 //! The writing thread, driven by jobs, without a network.
 #![allow(clippy::unwrap_used)]
 
+mod again;
+
 use std::fs;
 use std::path::Path;
 
+use filefleet_server::protos::certificate::IdentityKey;
+
 use super::*;
+use crate::store::Store;
+use crate::transfer::TransferId;
 use crate::transfer::buffer::Pool;
 use crate::transfer::hash::{self, BLOCK, Digest};
 use crate::transfer::testing::{entry, file, folder, names, obey_permissions, symlink};
@@ -16,6 +22,27 @@ struct Ran {
     dir: tempfile::TempDir,
     told: Vec<Written>,
     ended: Ended,
+}
+
+/// A database, gone when dropped.
+struct Journals(Store, #[expect(dead_code, reason = "held, not read")] tempfile::TempDir);
+
+impl Journals {
+    fn new() -> Self {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        Self(crate::store::testing::open(dir.path()).0, dir)
+    }
+
+    /// The journal of a transfer to this destination.
+    fn keeper_of(&self, id: u8, dest: &Destination) -> Keeper {
+        let sender = IdentityKey::from_bytes([9; 32]);
+        let journal = self.0.journal(&sender, Path::new("/"), TransferId([id; 16])).unwrap();
+        Keeper::new(journal, dest).unwrap()
+    }
+
+    fn keeper(&self, dest: &Destination) -> Keeper {
+        self.keeper_of(1, dest)
+    }
 }
 
 /// The state that the jobs are for.
@@ -31,7 +58,8 @@ fn run_in(dir: tempfile::TempDir, max_bytes: Option<u64>, jobs: Vec<Job>) -> Ran
     drop(send_job);
     let (tell, mut told) = mpsc::channel(10_000);
     let dest = Destination::create(dir.path(), [7; 16]).unwrap();
-    let (ended, _) = write(dest, INSTANCE, max_bytes, job_queue, &tell);
+    let keeper = Journals::new().keeper(&dest);
+    let (ended, _) = write(dest, keeper, INSTANCE, max_bytes, job_queue, &tell);
     let told = std::iter::from_fn(|| told.try_recv().ok()).collect();
     Ran { dir, told, ended }
 }
@@ -370,11 +398,12 @@ fn a_destination_that_cannot_be_written_ends_the_transfer_with_its_reason() {
         let (send_job, job_queue) = mpsc::channel(4);
         let (tell, mut told) = mpsc::channel(100);
         let dest = Destination::create(&dest_dir, [7; 16]).unwrap();
+        let keeper = Journals::new().keeper(&dest);
         let mode = std::os::unix::fs::PermissionsExt::from_mode;
         fs::set_permissions(&dest_dir, mode(0o500)).unwrap();
         send_job.try_send(pack(0, vec![(0, file("f", b"x"), b"x")])).unwrap();
         send_job.try_send(FINISH).unwrap();
-        let (ended, _) = write(dest, INSTANCE, None, job_queue, &tell);
+        let (ended, _) = write(dest, keeper, INSTANCE, None, job_queue, &tell);
         fs::set_permissions(&dest_dir, mode(0o700)).unwrap();
         (std::iter::from_fn(|| told.try_recv().ok()).collect::<Vec<_>>(), ended)
     });
@@ -429,7 +458,8 @@ fn what_is_all_delivered_stays_so_when_nobody_listens_any_more() {
         told.close();
     });
     let dest = Destination::create(dir.path(), [7; 16]).unwrap();
-    let (ended, _) = write(dest, INSTANCE, None, job_queue, &tell);
+    let keeper = Journals::new().keeper(&dest);
+    let (ended, _) = write(dest, keeper, INSTANCE, None, job_queue, &tell);
     listener.join().unwrap();
     assert_eq!(ended, Ended::Complete { files: 1, bytes: 1 });
     assert_eq!(names(dir.path()), ["f"]);

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::transfer::proto::{NO_BLOCK, Verdict};
 use crate::transfer::testing::{names, obey_permissions};
 
 const MIB: usize = 1 << 20;
@@ -25,7 +26,7 @@ impl Reading {
         let (send_step, steps) = mpsc::channel(1);
         std::thread::spawn(move || {
             obey_permissions();
-            read(TransferId([1; 16]), 2, source, Pool::new(4), send_step);
+            read(TransferId([1; 16]), 2, source, Pool::new(4), send_step, None);
         });
         Self { steps }
     }
@@ -215,8 +216,9 @@ fn a_large_file_that_is_emptied_before_it_is_opened_is_sent_as_an_empty_one() {
         next_index: 0,
         next_pack: 0,
         pack: None,
+        offers: None,
     };
-    reader.large(entry).unwrap();
+    reader.large(entry, false).unwrap();
     drop(reader);
     let steps = Reading { steps }.rest();
     assert_eq!((blocks(&steps).len(), roots(&steps)), (0, vec![root_of(b"")]));
@@ -237,4 +239,127 @@ fn a_block_of_zeros_carries_nothing_but_its_header() {
     });
     let mib = MIB as u64;
     assert_eq!(carried.collect::<Vec<_>>(), [(3, 0, mib), (1, MIB, mib), (3, 0, mib)]);
+}
+
+/// A reading thread that offers, and what it is answered.
+struct Offering {
+    reading: Reading,
+    answer: mpsc::Sender<(Question, Reply)>,
+}
+
+impl Offering {
+    fn start(sources: &[PathBuf]) -> Self {
+        let source = Arc::new(Source::new(sources).unwrap());
+        let (send_step, steps) = mpsc::channel(1);
+        let (answer, replies) = mpsc::channel(MAX_QUESTIONS);
+        std::thread::spawn(move || {
+            read(TransferId([1; 16]), 2, source, Pool::new(4), send_step, Some(replies));
+        });
+        Self { reading: Reading { steps }, answer }
+    }
+
+    /// Takes all steps; questions are answered with what `reply` makes of them.
+    fn rest(mut self, mut reply: impl FnMut(&Message) -> Reply) -> Vec<Step> {
+        let mut steps = Vec::new();
+        while let Some(step) = self.reading.next() {
+            match step {
+                Step::Ask { question, message } => {
+                    self.answer.try_send((question, reply(&message))).unwrap();
+                }
+                step => steps.push(step),
+            }
+        }
+        steps
+    }
+}
+
+/// Bytes and origin of the files that the receiver was said to have.
+fn present(steps: &[Step]) -> Vec<(u64, bool)> {
+    let of = |step: &Step| match step {
+        Step::Present { bytes, there } => Some((*bytes, *there)),
+        _ => None,
+    };
+    steps.iter().filter_map(of).collect()
+}
+
+fn kept(steps: &[Step]) -> u64 {
+    let of = |step: &Step| match step {
+        Step::Kept { bytes } => *bytes,
+        _ => 0,
+    };
+    steps.iter().map(of).sum()
+}
+
+#[test]
+fn what_is_offered_is_sent_as_far_as_it_is_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let top = dir.path().join("top");
+    fs::create_dir(&top).unwrap();
+    for n in 0..2_000 {
+        fs::write(top.join(format!("{n:04}")), vec![b'x'; n]).unwrap();
+    }
+    let mut offered = 0;
+    let steps = Offering::start(&[top]).rest(|message| {
+        let Message::Offer { entries, .. } = message else { panic!("{message:?}") };
+        offered += entries.len();
+        let verdict = |entry: &Entry| match entry.path.name().last() {
+            Some(b'0') => Verdict::Send,
+            Some(b'1') => Verdict::Delivered,
+            _ => Verdict::There,
+        };
+        Reply::Verdicts(entries.iter().map(verdict).collect())
+    });
+    assert_eq!(offered, 2_000);
+    let sent: Vec<_> = packed(&steps).into_iter().map(|(path, _)| path).collect();
+    assert_eq!(sent.len(), 201, "the folder and every tenth file");
+    assert!(sent.iter().all(|path| path == "top" || path.ends_with('0')));
+    let (there, delivered): (Vec<_>, Vec<_>) =
+        present(&steps).into_iter().partition(|(_, there)| *there);
+    assert_eq!((there.len(), delivered.len()), (1_600, 200));
+    assert_eq!(delivered.iter().map(|(bytes, _)| bytes).sum::<u64>(), 199_200);
+    assert_eq!(entries(&steps), 201);
+}
+
+#[test]
+fn of_a_file_that_is_there_in_part_only_what_differs_is_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let (large, size) = (dir.path().join("large"), 600 * MIB as u64 + 7);
+    fs::File::create(&large).unwrap().set_len(size).unwrap();
+    let differs = |block: u64| block == 3 || block >= 590;
+    let steps = Offering::start(&[large]).rest(|message| match message {
+        Message::Offer { .. } => Reply::Verdicts(vec![Verdict::Compare]),
+        Message::BlocksQuery { first, count, .. } => {
+            let blocks = u64::from(*first)..u64::from(*first) + u64::from(*count);
+            let cv = |block| match differs(block) {
+                true => NO_BLOCK,
+                false => {
+                    let len = hash::block_len(size, block).unwrap();
+                    hash::block_cv(size, block, &vec![0; len]).unwrap()
+                }
+            };
+            Reply::Blocks(blocks.map(cv).collect())
+        }
+        other => panic!("{other:?}"),
+    });
+    let sent: Vec<_> = blocks(&steps).into_iter().map(|(_, _, block)| u64::from(block)).collect();
+    assert_eq!(sent, std::iter::once(3).chain(590..=600).collect::<Vec<_>>());
+    assert_eq!(kept(&steps), 589 * MIB as u64);
+    assert_eq!(roots(&steps).len(), 1);
+}
+
+#[test]
+fn answers_that_are_too_short_want_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let (small, large) = (dir.path().join("small"), dir.path().join("large"));
+    fs::write(&small, "x").unwrap();
+    fs::write(&large, vec![1; 3 * MIB]).unwrap();
+    let mut offers = 0;
+    let steps = Offering::start(&[large, small]).rest(|message| match message {
+        Message::Offer { .. } => {
+            offers += 1;
+            Reply::Verdicts(vec![Verdict::Compare])
+        }
+        _ => Reply::Blocks(Vec::new()),
+    });
+    assert_eq!((offers, blocks(&steps).len(), packed(&steps).len()), (1, 3, 1));
 }

@@ -54,6 +54,9 @@ enum Line<'a> {
         transfer: &'a str,
         files: u64,
         bytes: u64,
+        files_there: u64,
+        bytes_there: u64,
+        sent_bytes: u64,
         seconds: f64,
         link: Option<LinkKind>,
         links: &'a BTreeMap<LinkKind, u64>,
@@ -119,6 +122,9 @@ impl Report {
                 transfer: &transfer.id,
                 files: transfer.files_done,
                 bytes: transfer.bytes_done,
+                files_there: transfer.files_there,
+                bytes_there: transfer.bytes_there,
+                sent_bytes: transfer.sent_bytes,
                 seconds: transfer.seconds,
                 link: main_link(transfer),
                 links: &transfer.links,
@@ -235,6 +241,9 @@ fn summary(transfer: &TransferView) -> String {
     let bytes = u128::from(transfer.bytes_done) * 1000;
     let rate = bytes.checked_div(duration.as_millis()).and_then(|rate| u64::try_from(rate).ok());
     let mut facts: Vec<String> = rate.map(format::rate).into_iter().collect();
+    if transfer.files_there > 0 {
+        facts.push(format!("{} already there", transfer.files_there));
+    }
     match transfer.links.len() {
         0 | 1 => facts.extend(main_link(transfer).map(|kind| format::link(kind).to_owned())),
         _ => facts.extend(

@@ -1,0 +1,262 @@
+//! Commits: what is whole gets its names, durably and once, with the journal as the witness.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Stop, Writer, Written};
+use crate::store::{Delivery, Journal, StoreError};
+use crate::transfer::dest::{Commit, DestError, Destination, Intent, Ledger, Part, Top};
+use crate::transfer::entry::{Entry, EntryKind, RelPath, Timestamp};
+use crate::transfer::folder::{FileId, Stat};
+use crate::transfer::hash::Digest;
+
+/// The most entries that one commit makes durable.
+pub(super) const MAX_BATCH: usize = 4_096;
+
+/// A file or link that is whole and waits for the next commit.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) index: u64,
+    pub(super) part: Part,
+    pub(super) entry: Entry,
+    /// Of its content or, for a link, of its target.
+    pub(super) hash: Digest,
+}
+
+/// The journal of a transfer, and the last commit whose end it does not know yet.
+#[derive(Debug)]
+pub(in crate::transfer::receive) struct Keeper {
+    pub(super) journal: Journal,
+    ended: Option<(i64, (i64, u32))>,
+}
+
+/// Keeps what one commit of these is about to do.
+struct BatchLedger<'a> {
+    keeper: &'a mut Keeper,
+    batch: &'a [Whole],
+    /// Its number in the journal, once it has one.
+    number: Option<i64>,
+}
+
+impl Keeper {
+    /// Finds out what became of commits that a crash, or the end of a thread, cut short.
+    pub(in crate::transfer::receive) fn new(
+        journal: Journal,
+        dest: &Destination,
+    ) -> Result<Self, DestError> {
+        for (number, deliveries) in journal.unsettled().map_err(store_error)? {
+            let mut undelivered = Vec::new();
+            for delivery in deliveries {
+                if !is_delivered(dest, &delivery)? {
+                    undelivered.push(delivery.path);
+                }
+            }
+            journal.settle(number, now(), undelivered).map_err(store_error)?;
+        }
+        Ok(Self { journal, ended: None })
+    }
+
+    /// Notes the end of the last commit. Not needed for anything but speed, so it may fail.
+    pub(super) fn note_end(&mut self) {
+        if let Some((number, ended)) = self.ended.take()
+            && let Err(error) = self.journal.end(number, ended)
+        {
+            tracing::debug!(%error, "the end of a commit was not noted");
+        }
+    }
+
+    fn commit_copy(
+        &mut self,
+        dest: &Destination,
+        whole: &Whole,
+        target: &RelPath,
+    ) -> Result<(), DestError> {
+        let commit = Commit { part: whole.part, entry: &whole.entry };
+        let batch = std::slice::from_ref(whole);
+        let mut ledger = BatchLedger { keeper: self, batch, number: None };
+        let copied = dest.commit_copy(&commit, target, &mut ledger);
+        let number = ledger.number;
+        self.ended = number.map(|number| (number, now())).or(self.ended);
+        copied
+    }
+
+    fn commit(&mut self, dest: &Destination, batch: &[Whole]) -> Vec<Result<(), DestError>> {
+        let commits: Vec<_> =
+            batch.iter().map(|whole| Commit { part: whole.part, entry: &whole.entry }).collect();
+        let mut ledger = BatchLedger { keeper: self, batch, number: None };
+        let results = dest.commit(&commits, &mut ledger);
+        let number = ledger.number;
+        // Later than all that the commit did; what a clock that is set says is no matter of safety.
+        self.ended = number.map(|number| (number, now())).or(self.ended);
+        results.into_iter().map(|result| result.map(drop)).collect()
+    }
+}
+
+impl Ledger for BatchLedger<'_> {
+    fn top(&mut self, top: &[u8]) -> Result<Option<Top>, DestError> {
+        let known = self.keeper.journal.top(top).map_err(store_error)?;
+        Ok(known.map(|(name, id)| Top { name, id: id.map(file_id) }))
+    }
+
+    fn keep_top(&mut self, top: &[u8], made: Top) -> Result<(), DestError> {
+        let id = made.id.map(|id| (id.device, id.inode));
+        self.keeper.journal.put_top(top, (made.name, id)).map_err(store_error)
+    }
+
+    fn intend(&mut self, intents: &[Intent]) -> Result<(), DestError> {
+        let deliveries = intents.iter().map(|intent| {
+            let Whole { entry, hash, .. } = &self.batch[intent.position];
+            let (is_link, size) = match entry.kind {
+                EntryKind::File { size } => (false, size),
+                EntryKind::HardLink { .. } => (false, 0),
+                EntryKind::Directory | EntryKind::Symlink { .. } => (true, 0),
+            };
+            Delivery {
+                path: entry.path.as_bytes().to_vec(),
+                final_path: intent.final_path.as_bytes().to_vec(),
+                is_link,
+                size,
+                mtime: (entry.mtime.secs(), entry.mtime.nanos()),
+                hash: *hash,
+                id: intent.id.map(|id| (id.device, id.inode)),
+            }
+        });
+        let (secs, _) = now();
+        let noted = self.keeper.journal.intend(
+            self.number,
+            deliveries.collect(),
+            self.keeper.ended,
+            u64::try_from(secs).unwrap_or(0),
+        );
+        self.number = Some(noted.map_err(store_error)?);
+        self.keeper.ended = None;
+        Ok(())
+    }
+}
+
+impl Writer<'_> {
+    /// Makes durable, under its final name, all that is whole, and acknowledges the packs it came in.
+    pub(super) fn commit(&mut self) -> Result<(), Stop> {
+        let pending = std::mem::take(&mut self.pending);
+        if !pending.is_empty() {
+            let results = self.keeper.commit(&self.dest, &pending);
+            for (whole, result) in pending.iter().zip(results) {
+                match result {
+                    Ok(()) => {
+                        self.settled += 1;
+                        self.delivered_files += 1;
+                        if let EntryKind::File { size } = whole.entry.kind {
+                            self.delivered_bytes += size;
+                        }
+                    }
+                    Err(error) => self.file_failed(whole.index, &whole.entry, error)?,
+                }
+            }
+        }
+        for stored in std::mem::take(&mut self.stored) {
+            self.tell(stored)?;
+        }
+        if !pending.is_empty() {
+            let (files, bytes) = (self.delivered_files, self.delivered_bytes);
+            self.tell(Written::Delivered { files, bytes })?;
+        }
+        self.try_complete()
+    }
+
+    /// Makes the links, then the folders, children before their parents.
+    pub(super) fn commit_deferred(&mut self) -> Result<(), Stop> {
+        for batch in self.deferred.take_batches(MAX_BATCH) {
+            let batch: Vec<_> = batch
+                .into_iter()
+                .map(|(index, entry)| {
+                    let hash = link_hash(&entry);
+                    Whole { index, part: index.into(), entry, hash }
+                })
+                .collect();
+            let results = self.keeper.commit(&self.dest, &batch);
+            for (whole, result) in batch.iter().zip(results) {
+                let placed = match (result, &whole.entry.kind) {
+                    (Err(DestError::HardLinksUnsupported), EntryKind::HardLink { target }) => {
+                        self.copy_shared(whole, target)?
+                    }
+                    (result, _) => result,
+                };
+                if let Err(error) = placed {
+                    self.file_failed(whole.index, &whole.entry, error)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A hard link where there are none becomes a copy, which counts like content that came.
+    fn copy_shared(
+        &mut self,
+        whole: &Whole,
+        target: &RelPath,
+    ) -> Result<Result<(), DestError>, Stop> {
+        let batch = std::slice::from_ref(whole);
+        let mut ledger = BatchLedger { keeper: &mut self.keeper, batch, number: None };
+        let len = match self.dest.shared_len(target, &mut ledger) {
+            Ok(len) => len,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.count(len)?;
+        tracing::info!(index = whole.index, "no hard links at the destination: the file is copied");
+        Ok(self.keeper.commit_copy(&self.dest, whole, target))
+    }
+}
+
+/// What stands for the content of a link, symbolic or hard.
+pub(super) fn link_hash(entry: &Entry) -> Digest {
+    match &entry.kind {
+        EntryKind::Symlink { target } => *blake3::hash(target).as_bytes(),
+        EntryKind::HardLink { target } => {
+            blake3::derive_key("filefleet 1 hard link", target.as_bytes())
+        }
+        EntryKind::File { .. } | EntryKind::Directory => [0; 32],
+    }
+}
+
+/// Whether what was about to get its name has it.
+fn is_delivered(dest: &Destination, delivery: &Delivery) -> Result<bool, DestError> {
+    Ok(look(dest, delivery)?.is_some_and(|stat| is_it(&stat, delivery)))
+}
+
+/// What lies where something was delivered to, if anything does.
+pub(super) fn look(dest: &Destination, delivery: &Delivery) -> Result<Option<Stat>, DestError> {
+    let final_path = RelPath::decode(&delivery.final_path)?;
+    match dest.look(&final_path) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(DestError::Vanished | DestError::NotAFolder) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether this is the very file that was delivered, where the system tells files apart; else, whether
+/// it looks like it.
+pub(super) fn is_it(stat: &Stat, delivery: &Delivery) -> bool {
+    match (stat.id, delivery.id) {
+        (Some(found), Some(delivered)) => found == file_id(delivered),
+        _ => {
+            Timestamp::new(delivery.mtime.0, delivery.mtime.1) == Some(stat.mtime)
+                && (delivery.is_link || stat.size == delivery.size)
+        }
+    }
+}
+
+fn file_id((device, inode): (u64, u64)) -> FileId {
+    FileId { device, inode }
+}
+
+/// The time, in seconds and nanoseconds since 1970.
+fn now() -> (i64, u32) {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    (i64::try_from(since.as_secs()).unwrap_or(i64::MAX), since.subsec_nanos())
+}
+
+/// The journal's failure as one of the destination: nothing gets a name that is not noted.
+pub(in crate::transfer::receive) fn store_error(error: StoreError) -> DestError {
+    let full = matches!(&error, StoreError::Sqlite(rusqlite::Error::SqliteFailure(code, _))
+        if code.code == rusqlite::ErrorCode::DiskFull);
+    if full { DestError::NoSpace } else { DestError::Io(std::io::Error::other(error)) }
+}
