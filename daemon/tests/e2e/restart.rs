@@ -192,3 +192,23 @@ fn what_the_receiver_cancelled_while_the_sender_was_away_is_over_when_it_is_back
     assert_eq!(hash_of(&pair.bob.received().join("again")), hash_of(&again));
     assert_eq!(pair.bob.received_names(), ["again"]);
 }
+
+/// The most that is on its way, and is sent again after a kill.
+const IN_FLIGHT: u64 = 32 << 20;
+
+#[test]
+fn what_had_arrived_before_a_kill_is_not_sent_again() {
+    const LEN: u64 = 256 << 20;
+    let mut pair = Pair::trusting();
+    let source = pair.alice.file("large");
+    write_random(&source, LEN);
+    let mut sending = pair.alice.send("bob", &[&source]);
+    sending.progress(|event| event["bytes_done"].as_u64() > Some(LEN / 4));
+    pair.bob.kill();
+    pair.bob.start();
+    let done = sending.done();
+    let sent = done["sent_bytes"].as_u64().unwrap();
+    assert!((LEN..=LEN + IN_FLIGHT).contains(&sent), "{sent}");
+    assert_eq!(hash_of(&pair.bob.received().join("large")), hash_of(&source));
+    assert_eq!(pair.bob.received_names(), ["large"]);
+}

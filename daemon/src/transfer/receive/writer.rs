@@ -183,6 +183,8 @@ enum Stop {
     Complete,
     Left,
     Abandoned,
+    /// Nobody is there to be told.
+    Unheard,
     Fault(Fault),
 }
 
@@ -302,18 +304,35 @@ impl<'a> Writer<'a> {
                 Err(_) if self.pending.is_empty() && self.stored.is_empty() => jobs.blocking_recv(),
                 Err(_) => match self.commit() {
                     Ok(()) => continue,
+                    Err(Stop::Unheard) => return self.last_word(jobs),
                     Err(stop) => return stop,
                 },
             };
             let Some(job) = job else { return Stop::Abandoned };
-            if let Err(stop) = self.handle(job) {
-                return stop;
+            match self.handle(job) {
+                Ok(()) => {}
+                Err(Stop::Unheard) => return self.last_word(jobs),
+                Err(stop) => return stop,
+            }
+        }
+    }
+
+    /// Nobody listens any more: what is to become of it is the last thing that is said.
+    fn last_word(&self, jobs: &mut mpsc::Receiver<Job>) -> Stop {
+        if self.is_settled() {
+            return Stop::Abandoned;
+        }
+        loop {
+            match jobs.blocking_recv() {
+                Some(Job::Leave) => return Stop::Left,
+                Some(Job::Abandon) | None => return Stop::Abandoned,
+                Some(_) => {}
             }
         }
     }
 
     fn tell(&self, written: Written) -> Result<(), Stop> {
-        self.told.blocking_send(written).map_err(|_| Stop::Abandoned)
+        self.told.blocking_send(written).map_err(|_| Stop::Unheard)
     }
 
     fn handle(&mut self, job: Job) -> Result<(), Stop> {
@@ -522,7 +541,7 @@ impl<'a> Writer<'a> {
                 Ok(()) => self.end(Stop::Complete),
                 Err(_) => Ended::Abandoned,
             },
-            Stop::Abandoned => {
+            Stop::Abandoned | Stop::Unheard => {
                 abandon(&self.dest);
                 Ended::Abandoned
             }

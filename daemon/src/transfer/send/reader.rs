@@ -72,11 +72,13 @@ pub(crate) enum Step {
     Kept {
         bytes: u64,
     },
-    /// The file is whole and its source did not change.
+    /// The file is whole and its source did not change. `differing`: only what differs from what the
+    /// receiver had was sent.
     End {
         file: u64,
         revision: u8,
         root: [u8; 32],
+        differing: bool,
     },
     /// One file is given up; `file` is `None` where the receiver has not heard of it.
     Failed {
@@ -286,7 +288,8 @@ impl Reader {
             let id = (file, revision, size);
             if self.blocks(&source, id, &mut theirs, &mut cvs)? && source.change().is_none() {
                 let root = hash::root(size, &cvs).expect("every block was read");
-                return self.step(Step::End { file, revision, root });
+                let differing = revision > 0 || theirs.is_some();
+                return self.step(Step::End { file, revision, root, differing });
             }
         }
         let text = "it kept changing while it was sent".to_owned();

@@ -143,9 +143,9 @@ impl Sender {
             Step::Kept { bytes } => self.stored(bytes, None),
             // A later revision sends only the blocks that differ: the receiver takes the others from
             // the one before. So it hears of its start when it has all of the one before, and of
-            // its end when it has all that differs.
-            Step::Start { file, revision, .. } | Step::End { file, revision, .. }
-                if revision > 0 && self.content.flight.holds_file(file) =>
+            // its end when it has all that differs; likewise where it had blocks from another run.
+            Step::Start { file, revision: 1.., .. } | Step::End { file, differing: true, .. }
+                if self.content.flight.holds_file(file) =>
             {
                 self.content.held = Some(step);
             }
@@ -155,7 +155,7 @@ impl Sender {
                 self.content.outgoing.push(start.clone());
                 self.content.open_files.insert(file, OpenFile { start, end: None, path });
             }
-            Step::End { file, revision, root } => {
+            Step::End { file, revision, root, .. } => {
                 let end = Message::End { file, revision, root };
                 self.content.outgoing.push(end.clone());
                 if let Some(open) = self.content.open_files.get_mut(&file) {

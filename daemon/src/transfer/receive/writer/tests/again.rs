@@ -1,6 +1,7 @@
 //! What another run finds of the one before: after a stop or a crash, and when things are sent again.
 
 use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::store::Delivery;
@@ -158,6 +159,7 @@ fn what_this_transfer_delivered_is_not_wanted_again_whatever_became_of_it() {
 fn what_an_earlier_transfer_delivered_is_there_as_long_as_nobody_alters_it() {
     let scene = Scene::new();
     let f = scene.deliver(1, "d/f");
+    let ended = SystemTime::now();
     let verdict = |entry: &Entry| scene.offer(2, std::slice::from_ref(entry));
     assert_eq!(verdict(&f), [Verdict::There]);
     let changed = Entry { mtime: crate::transfer::entry::Timestamp::default(), ..f.clone() };
@@ -168,10 +170,21 @@ fn what_an_earlier_transfer_delivered_is_there_as_long_as_nobody_alters_it() {
     let file = fs::File::options().write(true).open(&at).unwrap();
     std::io::Write::write_all(&mut &file, b"y").unwrap();
     file.set_modified(modified).unwrap();
+    // What is altered in the very tick of the clock in which it was delivered passes as delivered.
+    while changed_at(&at) <= ended {
+        file.set_modified(modified).unwrap();
+    }
     drop(file);
     assert_eq!(verdict(&f), [Verdict::Send], "altered, though size and time are the same");
     fs::remove_file(&at).unwrap();
     assert_eq!(verdict(&f), [Verdict::Send], "removed");
+}
+
+/// When anything about a file changed last.
+fn changed_at(at: &Path) -> SystemTime {
+    let found = fs::metadata(at).unwrap();
+    let since = Duration::new(found.ctime().cast_unsigned(), found.ctime_nsec() as u32);
+    SystemTime::UNIX_EPOCH + since
 }
 
 #[test]
