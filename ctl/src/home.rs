@@ -82,6 +82,11 @@ impl Home {
         &self.config
     }
 
+    /// The settings, which a person may edit.
+    pub fn settings_file(&self) -> PathBuf {
+        self.config.join("settings.toml")
+    }
+
     /// Where keys, the database, the lock and the log lie.
     pub fn state_dir(&self) -> &Path {
         &self.state

@@ -8,6 +8,7 @@
 #![warn(missing_docs)]
 
 pub mod client;
+pub mod format;
 pub mod home;
 pub mod proto;
 pub mod server;

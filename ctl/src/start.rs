@@ -120,7 +120,10 @@ async fn until_it_serves(
             .as_mut()
             .and_then(|(child, log_start)| Some((child.try_wait().ok().flatten()?, *log_start)));
         match Client::connect(home).await {
-            Ok(client) => return Ok(Started::Now(client.hello().clone())),
+            Ok(client) => {
+                reap(child);
+                return Ok(Started::Now(client.hello().clone()));
+            }
             Err(ClientError::Connect(ConnectError::NotRunning)) => {}
             Err(error) => return Err(StartError::Client(error)),
         }
@@ -132,6 +135,12 @@ async fn until_it_serves(
         }
         pauses.next().await;
     }
+}
+
+/// Waits for the end of a daemon that this process may outlive: nobody else can, and it would stay
+/// behind as a zombie.
+fn reap(mut child: Child) {
+    std::thread::spawn(move || child.wait());
 }
 
 /// Runs the daemon, detached, with its output in `log`.

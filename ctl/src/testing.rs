@@ -12,8 +12,8 @@ use tokio::task::JoinSet;
 
 use crate::home::Home;
 use crate::proto::{
-    Call, ControlError, Direction, Event, Hello, LinkKind, Reply, StateView, StatusView,
-    TransferState, TransferView,
+    Accept, Call, ContactView, ControlError, Direction, Event, Hello, LinkKind, Reply, RequestView,
+    Setting, StateView, StatusView, TransferState, TransferView,
 };
 use crate::server::{Responder, ServerConnection};
 use crate::socket::{self, ListenError, Listener, Stream};
@@ -209,8 +209,9 @@ pub fn status() -> StatusView {
 
 /// A state with these transfers and nothing else.
 pub fn state(transfers: Vec<TransferView>) -> Event {
-    let (requests, contacts) = (Vec::new(), Vec::new());
-    Event::State(Box::new(StateView { status: status(), transfers, requests, contacts }))
+    let (requests, contacts, settings) = (Vec::new(), Vec::new(), Vec::new());
+    let status = status();
+    Event::State(Box::new(StateView { status, transfers, requests, contacts, settings }))
 }
 
 /// An outgoing transfer of 3 files and 3,000 bytes to bob, in that state, to start from.
@@ -241,5 +242,49 @@ pub fn transfer(state: TransferState) -> TransferView {
         next_try: None,
         failures: Vec::new(),
         dest: None,
+        paths: Vec::new(),
+    }
+}
+
+/// A stranger's request for two files, to start from.
+pub fn request(id: &str, from: &str) -> RequestView {
+    RequestView {
+        id: id.to_owned(),
+        from: from.to_owned(),
+        identity: "77aa".to_owned(),
+        known: false,
+        verified: false,
+        device: "desk".to_owned(),
+        files: 2,
+        bytes: 10,
+        total_known: false,
+        names: vec!["a".to_owned(), "b".to_owned()],
+        received_at: 1_700_000_000,
+    }
+}
+
+/// A contact about whom the user is asked, to start from.
+pub fn contact(name: &str) -> ContactView {
+    ContactView {
+        name: name.to_owned(),
+        server: Some("example.org:7835".to_owned()),
+        identity: "77aa".to_owned(),
+        verified: false,
+        accept: Accept::Ask,
+        dir: None,
+        max_size: None,
+        online: None,
+        safety_phrase: None,
+        warning: None,
+    }
+}
+
+/// A setting with this value.
+pub fn setting(key: &str, value: &str) -> Setting {
+    Setting {
+        key: key.to_owned(),
+        value: value.to_owned(),
+        is_default: false,
+        help: "what it decides".to_owned(),
     }
 }

@@ -68,7 +68,7 @@ pub(crate) enum Event {
     /// Somebody who is to become a contact was looked up.
     Found { person: Person, answer: Answer },
     /// The sender of an accepted request was reached.
-    Reached { id: TransferId, dest_dir: PathBuf, session: Session, answer: Answer },
+    Reached { id: TransferId, dest_dir: PathBuf, always: bool, session: Session, answer: Answer },
     /// The sender of a request that an answer must reach was not found.
     NotReached { id: TransferId },
     /// What is to be sent is there.
@@ -144,7 +144,7 @@ async fn run_once(
     listener: Listener,
     stop: &CancellationToken,
 ) -> Result<(Listener, bool), DaemonError> {
-    let settings = Settings::open(&home.config_dir().join("settings.toml"))?;
+    let settings = Settings::open(&home.settings_file())?;
     let identity = Identity::open(&home.state_dir().join("keys"), &settings.device_name())?;
     let (store, store_thread) = Store::open(&home.state_dir().join("state.db"))?;
     let (events, inbox) = mpsc::channel(EVENTS);
@@ -276,8 +276,8 @@ impl Daemon {
             }
             Event::ContactsLoaded { contacts, answer } => self.on_contacts_loaded(contacts, answer),
             Event::Found { person, answer } => self.on_found(person, answer),
-            Event::Reached { id, dest_dir, session, answer } => {
-                self.start_receiving(id, dest_dir, session, answer);
+            Event::Reached { id, dest_dir, always, session, answer } => {
+                self.start_receiving(id, dest_dir, always, session, answer);
             }
             Event::NotReached { id } => self.show_request(id),
             Event::SourcesFound { to, plan, answer } => self.on_sources_found(&to, plan, answer),
@@ -320,7 +320,7 @@ impl Daemon {
     }
 
     /// Tells everybody who watches.
-    fn show(&mut self, event: &Shown) {
+    pub(crate) fn show(&mut self, event: &Shown) {
         self.watchers.retain(|watcher| !watcher.is_closed());
         for watcher in &self.watchers {
             watcher.event(event.clone());

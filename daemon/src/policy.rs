@@ -19,6 +19,10 @@ pub(crate) struct Sender {
 pub(crate) struct Rules {
     /// What strangers get.
     pub(crate) strangers: Accept,
+    /// What contacts get who are set to `Ask`: that, or `Always`.
+    pub(crate) contacts: Accept,
+    /// Whether nothing is taken without a person's word.
+    pub(crate) paused: bool,
     /// Where files go unless the contact has a folder of its own.
     pub(crate) received_dir: PathBuf,
     /// The most bytes that are taken without asking, if there is such a bound.
@@ -74,7 +78,7 @@ pub(crate) enum Decision {
 /// Decides about a request that says to hold `bytes`.
 pub(crate) fn decide(sender: &Sender, bytes: u64, rules: &Rules) -> Decision {
     let max_bytes = sender.max_bytes.or(rules.max_bytes);
-    match sender.accept.unwrap_or(rules.strangers) {
+    match wish(sender, rules) {
         Accept::Never => Decision::Refuse,
         Accept::Ask | Accept::Always if max_bytes.is_some_and(|most| bytes > most) => {
             Decision::TooLarge { most: max_bytes.unwrap_or_default() }
@@ -97,6 +101,16 @@ pub(crate) fn decide(sender: &Sender, bytes: u64, rules: &Rules) -> Decision {
     }
 }
 
+/// What the user wants to happen with what this sender sends. A pause makes wait what would be taken.
+fn wish(sender: &Sender, rules: &Rules) -> Accept {
+    let wish = match sender.accept {
+        Some(Accept::Ask) => rules.contacts,
+        Some(own) => own,
+        None => rules.strangers,
+    };
+    if rules.paused && wish == Accept::Always { Accept::Ask } else { wish }
+}
+
 /// The waiting requests beyond which this sender has to come again later.
 fn places(sender: &Sender) -> usize {
     if sender.accept.is_none() { MAX_WAITING_OF_STRANGERS } else { MAX_WAITING }
@@ -109,6 +123,8 @@ mod tests {
     fn rules() -> Rules {
         Rules {
             strangers: Accept::Ask,
+            contacts: Accept::Ask,
+            paused: false,
             received_dir: "/received".into(),
             max_bytes: None,
             waiting: Count::default(),
@@ -132,6 +148,25 @@ mod tests {
         let accepted = Decision::Accept { dest_dir: "/b".into(), max_bytes: Some(9) };
         assert_eq!(decide(&to, 9, &rules()), accepted);
         assert_eq!(decide(&to, 10, &rules()), Decision::TooLarge { most: 9 });
+    }
+
+    #[test]
+    fn contacts_who_would_be_asked_about_get_what_the_settings_say() {
+        let trusting = Rules { contacts: Accept::Always, ..rules() };
+        let accepted = Decision::Accept { dest_dir: "/received".into(), max_bytes: None };
+        assert_eq!(decide(&contact(Accept::Ask), 1, &trusting), accepted);
+        assert_eq!(decide(&contact(Accept::Never), 1, &trusting), Decision::Refuse);
+        assert_eq!(decide(&Sender::default(), 1, &trusting), Decision::Ask);
+    }
+
+    #[test]
+    fn while_receiving_is_paused_everything_waits_that_would_be_taken() {
+        let paused =
+            Rules { strangers: Accept::Always, contacts: Accept::Always, paused: true, ..rules() };
+        for sender in [Sender::default(), contact(Accept::Ask), contact(Accept::Always)] {
+            assert_eq!(decide(&sender, 1, &paused), Decision::Ask);
+        }
+        assert_eq!(decide(&contact(Accept::Never), 1, &paused), Decision::Refuse);
     }
 
     #[test]

@@ -65,6 +65,18 @@ const KEYS: &[Key] = &[
         expected: "ask, never or always",
     },
     Key {
+        name: "accept-contacts",
+        help: "what happens with files of contacts about whom you would be asked",
+        default: "ask",
+        expected: "ask or always",
+    },
+    Key {
+        name: "receiving",
+        help: "whether anything comes in without a person's word; what is paused waits",
+        default: "on",
+        expected: "on or paused",
+    },
+    Key {
         name: "max-size",
         help: "the most bytes taken from one transfer; 0 for no bound",
         default: "0",
@@ -153,6 +165,16 @@ impl Settings {
         parse_accept(&self.text("accept-strangers")).unwrap_or(Accept::Ask)
     }
 
+    /// What contacts get about whom this user would be asked.
+    pub(crate) fn accept_contacts(&self) -> Accept {
+        parse_accept(&self.text("accept-contacts")).unwrap_or(Accept::Ask)
+    }
+
+    /// Whether nothing is taken without a person's word.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.text("receiving") == "paused"
+    }
+
     pub(crate) fn max_size(&self) -> Option<u64> {
         self.text("max-size").parse().ok().filter(|most| *most > 0)
     }
@@ -233,6 +255,8 @@ fn check(key: &Key, value: &str) -> Result<(), SettingsError> {
             "device-name" => value.len() <= 64 && !value.chars().any(char::is_control),
             "received-dir" => Path::new(value).is_absolute(),
             "accept-strangers" => parse_accept(value).is_some(),
+            "accept-contacts" => matches!(value, "ask" | "always"),
+            "receiving" => matches!(value, "on" | "paused"),
             "max-size" => value.parse::<u64>().is_ok(),
             "keep-partial" => value.parse::<u64>().is_ok_and(|days| (1..=3650).contains(&days)),
             "port" => value.parse::<u16>().is_ok(),

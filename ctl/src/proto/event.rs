@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContactView, RequestView, StateView, TransferView};
+use super::{ContactView, RequestView, Setting, StateView, TransferView};
 
 /// A change of what the daemon knows; each view replaces the one with the same id or name.
+#[allow(clippy::large_enum_variant, reason = "most events are transfers, which are the largest")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", content = "data", rename_all = "snake_case")]
 #[expect(
@@ -41,6 +42,8 @@ pub enum Event {
         /// Why not, if there is a reason.
         error: Option<String>,
     },
+    /// A setting changed.
+    Setting(Setting),
     /// Something a person should know.
     Warning {
         /// One sentence.
@@ -50,7 +53,7 @@ pub enum Event {
 
 impl Event {
     /// The kinds of event that this version knows, as they are on the wire.
-    pub(super) const KINDS: [&str; 8] = [
+    pub(super) const KINDS: [&str; 9] = [
         "state",
         "transfer",
         "request",
@@ -58,6 +61,7 @@ impl Event {
         "contact",
         "contact_gone",
         "registration",
+        "setting",
         "warning",
     ];
 }

@@ -57,6 +57,9 @@ pub enum Call {
         /// Where to put it, absolute; the contact's or the general folder without.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<WirePath>,
+        /// Whether everything that its sender sends is taken from now on, without asking.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        always: bool,
     },
     /// Refuse a request: `Reply::Done`.
     Decline {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ControlError, WirePath};
+use super::{ControlError, Setting, WirePath};
 
 /// The daemon in one look.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,9 @@ pub struct StateView {
     pub requests: Vec<RequestView>,
     /// Everybody who is pinned.
     pub contacts: Vec<ContactView>,
+    /// Every setting.
+    #[serde(default)]
+    pub settings: Vec<Setting>,
 }
 
 /// One transfer.
@@ -108,6 +111,10 @@ pub struct TransferView {
     pub failures: Vec<FileFailure>,
     /// Where it is received.
     pub dest: Option<WirePath>,
+    /// The files and folders on this machine: what is sent, or what has arrived, under the name that
+    /// it got. The first at the top level, at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<WirePath>,
 }
 
 /// Which way a transfer goes.

@@ -60,15 +60,15 @@ fn requests_are_listed_and_answered_by_a_part_of_their_id() {
     assert!(shown.contains(r#"at least 2 files, 2.0 KiB  "a b" "evil\u{1b}[2J\n""#), "{shown}");
     assert!(shown.contains("3f2a  bob (contact)"), "{shown}");
 
-    user.ffctl(&["accept", "3f", "--to", "in"]).done();
+    user.ffctl(&["accept", "3f", "--to", "in", "--always"]).done();
     user.ffctl(&["decline", "3e"]).done();
     let ambiguous = user.ffctl(&["accept", "3"]);
     ambiguous.failed(2, "ffctl: more than one id begins with 3\nhint: type more of it\n");
     let to = Some(fs::canonicalize(user.dir.path()).unwrap().join("in").into());
     let calls: Vec<_> =
         (0..6).map(|_| daemon.next_call()).filter(|call| *call != Call::Requests).collect();
-    let (accepted, declined) = ("3f2a".to_owned(), "3e00".to_owned());
-    assert_eq!(calls, [Call::Accept { id: accepted, to }, Call::Decline { id: declined }]);
+    let accepted = Call::Accept { id: "3f2a".to_owned(), to, always: true };
+    assert_eq!(calls, [accepted, Call::Decline { id: "3e00".to_owned() }]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use filefleet_ctl::proto::{Call, ControlError, ErrorCode, Reply, WirePath};
+use filefleet_ctl::proto::{Call, ControlError, ErrorCode, Event as Shown, Reply, WirePath};
 
 use super::error;
 use crate::daemon::{Answer, Daemon};
@@ -13,7 +13,9 @@ impl Daemon {
         let now = match call {
             Call::Register { name, server } => return self.register(&name, &server, answer),
             Call::Send { to, paths, no_queue } => return self.send(&to, paths, !no_queue, answer),
-            Call::Accept { id, to } => return self.accept(&id, to.as_ref().map(path), answer),
+            Call::Accept { id, to, always } => {
+                return self.accept(&id, to.as_ref().map(path), always, answer);
+            }
             Call::RequestShow { id, offset, limit } => {
                 return self.request_page(&id, offset, limit, answer);
             }
@@ -80,6 +82,13 @@ impl Daemon {
         if AT_START.contains(&key) {
             self.note(format!("'{key}' takes effect when filefleetd is started again"));
         }
-        self.setting(key)
+        let shown = self.setting(key)?;
+        if let Reply::Setting(setting) = &shown {
+            self.show(&Shown::Setting(setting.clone()));
+        }
+        if key == "receiving" {
+            self.take_what_was_paused();
+        }
+        Ok(shown)
     }
 }

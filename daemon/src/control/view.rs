@@ -53,6 +53,11 @@ pub(crate) fn status(parts: StatusParts) -> StatusView {
     }
 }
 
+/// The first of what is sent, as a transfer's view shows them.
+pub(crate) fn first_paths(paths: &[WirePath]) -> Vec<WirePath> {
+    paths.iter().take(MAX_NAMES).cloned().collect()
+}
+
 /// A transfer that starts now.
 pub(crate) fn new_transfer(
     id: TransferId,
@@ -86,6 +91,7 @@ pub(crate) fn new_transfer(
         next_try: None,
         failures: Vec::new(),
         dest: None,
+        paths: Vec::new(),
     }
 }
 

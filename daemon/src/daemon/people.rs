@@ -119,6 +119,14 @@ impl Daemon {
         }
     }
 
+    /// From now on, takes whatever this contact sends.
+    pub(super) fn trust(&mut self, session: &Session) {
+        if let Some(mut contact) = self.contact_of(session).cloned() {
+            contact.accept = Accept::Always;
+            self.put_contact(contact);
+        }
+    }
+
     fn on_identity_refused(&mut self, name: &Name, identity: IdentityKey) {
         let text = format!(
             "'{name}' turned up with another identity key ({}): refused. If {name} has a new \
@@ -293,6 +301,7 @@ impl Daemon {
             transfers: self.transfer_views(true),
             requests: self.request_views(),
             contacts: self.contact_views(),
+            settings: self.settings.show_all(),
         }
     }
 

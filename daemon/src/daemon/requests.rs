@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use filefleet_ctl::proto::{Event as Shown, RequestView, TransferState};
+use filefleet_server::protos::certificate::IdentityKey;
 
 use super::receptions::Accepted;
 use super::transfers::Transfer;
@@ -16,7 +17,7 @@ use crate::control::view;
 use crate::error::DaemonError;
 use crate::peer::Session;
 use crate::policy::{self, Count, Decision, Rules, Sender};
-use crate::store::{Ended, RequestRecord, TransferRecord};
+use crate::store::{Contact, Ended, RequestRecord, TransferRecord};
 use crate::transfer::progress::Fault;
 use crate::transfer::proto::{Answer as WireAnswer, Envelope, Message, Preview, Totals};
 use crate::transfer::{Reason, TransferId, Turn, Unrouted};
@@ -159,7 +160,8 @@ impl Daemon {
             }
             return;
         }
-        let decision = policy::decide(&self.sender(&session), totals.bytes, &self.rules(&session));
+        let decision =
+            policy::decide(&self.sender(&session), totals.bytes, &self.rules(&session.identity()));
         tracing::debug!(transfer = %id, peer = %session.name(), ?decision, "request");
         match decision {
             Decision::Accept { dest_dir, max_bytes } => {
@@ -185,29 +187,24 @@ impl Daemon {
 
     /// What the policy must know of a sender.
     fn sender(&self, session: &Session) -> Sender {
-        match self.contact_of(session) {
-            Some(contact) => Sender {
-                accept: Some(contact.accept),
-                dest_dir: contact.dest_dir.clone(),
-                max_bytes: contact.max_bytes,
-            },
-            None => Sender::default(),
-        }
+        self.contact_of(session).map_or_else(Sender::default, of_contact)
     }
 
-    fn rules(&self, session: &Session) -> Rules {
-        let of_sender = |request: &&Request| request.record.identity == session.identity();
+    fn rules(&self, sender: &IdentityKey) -> Rules {
+        let of_sender = |request: &&Request| request.record.identity == *sender;
         let waiting = Count {
             of_sender: self.requests.values().filter(of_sender).count(),
             of_all: self.requests.len(),
         };
         Rules {
             strangers: self.settings.accept_strangers(),
+            contacts: self.settings.accept_contacts(),
+            paused: self.settings.is_paused(),
             received_dir: self.received_dir(),
             max_bytes: self.settings.max_size(),
             waiting,
-            running: self.incoming_count(&session.identity(), |it| it.running.is_some()),
-            kept: self.incoming_count(&session.identity(), Transfer::rests),
+            running: self.incoming_count(sender, |it| it.running.is_some()),
+            kept: self.incoming_count(sender, Transfer::rests),
         }
     }
 
@@ -326,5 +323,14 @@ fn outcome(record: &TransferRecord) -> Message {
     match view.state {
         TransferState::Declined => Message::Answer(WireAnswer::Decline { reason, text }),
         _ => Message::Cancel { reason, text },
+    }
+}
+
+/// What the policy must know of a contact.
+fn of_contact(contact: &Contact) -> Sender {
+    Sender {
+        accept: Some(contact.accept),
+        dest_dir: contact.dest_dir.clone(),
+        max_bytes: contact.max_bytes,
     }
 }

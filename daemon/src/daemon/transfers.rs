@@ -388,7 +388,10 @@ pub(super) fn new_record(
     plan: Plan,
 ) -> TransferRecord {
     let now = unix_now();
-    let view = view::new_transfer(id, direction, peer.to_string(), label, now);
+    let mut view = view::new_transfer(id, direction, peer.to_string(), label, now);
+    if let Plan::Outgoing(plan) = &plan {
+        view.paths = view::first_paths(&plan.sources);
+    }
     TransferRecord { id, identity, is_final: false, at: now, view, plan }
 }
 

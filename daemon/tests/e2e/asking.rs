@@ -91,6 +91,54 @@ fn strangers_get_what_the_settings_say() {
 }
 
 #[test]
+fn a_sender_who_was_accepted_for_always_is_not_asked_about_again() {
+    let pair = Pair::strangers();
+    let Pair { alice, bob, .. } = &pair;
+    let mut watching = bob.watch();
+    let sending = alice.send("bob", &[&alice.note("first")]);
+    bob.ffctl(&["accept", &watching.request(), "--always"]).done();
+    sending.done();
+    let contact = bob.json(&["contacts", "show", "alice"]);
+    assert_eq!(contact["accept"], "always");
+    // It is the one who asked that is trusted, not whom the server names.
+    assert_eq!(contact["identity"], alice.status()["identity"]);
+    alice.send("bob", &[&alice.note("second")]).done();
+    assert_eq!(bob.received_names(), ["first", "second"]);
+}
+
+#[test]
+fn contacts_who_would_be_asked_about_get_what_the_settings_say() {
+    let pair = Pair::strangers();
+    let Pair { alice, bob, .. } = &pair;
+    bob.accept("alice", "ask");
+    let mut watching = bob.watch();
+    bob.ffctl(&["config", "set", "accept-contacts", "always"]).done();
+    watching.until("setting", |it| it["key"] == "accept-contacts" && it["value"] == "always");
+    alice.send("bob", &[&alice.note("letter")]).done();
+    assert_eq!(bob.received_names(), ["letter"]);
+}
+
+#[test]
+fn while_receiving_is_paused_everything_waits_and_then_comes() {
+    let pair = Pair::trusting();
+    let Pair { alice, bob, .. } = &pair;
+    bob.ffctl(&["config", "set", "receiving", "paused"]).done();
+    let mut watching = bob.watch();
+    let mut first = alice.send("bob", &[&alice.note("first")]);
+    let id = watching.request();
+    let mut second = alice.send("bob", &[&alice.note("second")]);
+    watching.request();
+    first.waiting();
+    second.waiting();
+    bob.ffctl(&["accept", &id]).done();
+    first.done();
+    assert_eq!(bob.received_names(), ["first"]);
+    bob.ffctl(&["config", "set", "receiving", "on"]).done();
+    second.done();
+    assert_eq!(bob.received_names(), ["first", "second"]);
+}
+
+#[test]
 fn more_than_a_contact_may_send_is_refused() {
     let pair = Pair::trusting();
     let Pair { alice, bob, .. } = &pair;

@@ -8,7 +8,6 @@ mod cli;
 mod cmd;
 mod exit_code;
 mod failure;
-mod format;
 mod output;
 
 use std::process;

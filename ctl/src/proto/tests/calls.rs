@@ -47,10 +47,11 @@ fn transfers() {
     let id = || "00ff".to_owned();
     assert_call(Call::Cancel { id: id() }, r#""method":"cancel","params":{"id":"00ff"}"#);
     assert_call(Call::Decline { id: id() }, r#""method":"decline","params":{"id":"00ff"}"#);
-    assert_call(Call::Accept { id: id(), to: None }, r#""method":"accept","params":{"id":"00ff"}"#);
+    let accept = |to, always| Call::Accept { id: id(), to, always };
+    assert_call(accept(None, false), r#""method":"accept","params":{"id":"00ff"}"#);
     assert_call(
-        Call::Accept { id: id(), to: Some(Path::new("/in").into()) },
-        r#""method":"accept","params":{"id":"00ff","to":"/in"}"#,
+        accept(Some(Path::new("/in").into()), true),
+        r#""method":"accept","params":{"id":"00ff","to":"/in","always":true}"#,
     );
     assert_call(
         Call::RequestShow { id: id(), offset: 500, limit: MAX_PAGE },

@@ -149,19 +149,23 @@ fn pages_of_a_manifest() {
     );
 }
 
-#[test]
-fn settings() {
-    let setting = || Setting {
+const SETTING: &str = r#"{"key":"relay","value":"true","is_default":true,"help":"use the relay"}"#;
+
+fn setting() -> Setting {
+    Setting {
         key: "relay".to_owned(),
         value: "true".to_owned(),
         is_default: true,
         help: "use the relay".to_owned(),
-    };
-    let json = r#"{"key":"relay","value":"true","is_default":true,"help":"use the relay"}"#;
-    assert_reply(Reply::Setting(setting()), &format!(r#"{{"reply":"setting","data":{json}}}"#));
+    }
+}
+
+#[test]
+fn settings() {
+    assert_reply(Reply::Setting(setting()), &format!(r#"{{"reply":"setting","data":{SETTING}}}"#));
     assert_reply(
         Reply::Settings(vec![setting()]),
-        &format!(r#"{{"reply":"settings","data":[{json}]}}"#),
+        &format!(r#"{{"reply":"settings","data":[{SETTING}]}}"#),
     );
 }
 
@@ -170,7 +174,7 @@ fn events() {
     assert_event(
         testing::state(vec![testing::transfer(TransferState::Active)]),
         &format!(
-            r#""event":"state","data":{{"status":{STATUS},"transfers":[{TRANSFER}],"requests":[],"contacts":[]}}"#
+            r#""event":"state","data":{{"status":{STATUS},"transfers":[{TRANSFER}],"requests":[],"contacts":[],"settings":[]}}"#
         ),
     );
     assert_event(
@@ -196,6 +200,7 @@ fn events() {
         },
         r#""event":"registration","data":{"name":"alice","server":null,"registered":false,"error":"no route"}"#,
     );
+    assert_event(Event::Setting(setting()), &format!(r#""event":"setting","data":{SETTING}"#));
     assert_event(
         Event::Warning { message: "mind".to_owned() },
         r#""event":"warning","data":{"message":"mind"}"#,

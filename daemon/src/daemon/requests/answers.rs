@@ -4,20 +4,23 @@ use std::path::PathBuf;
 
 use filefleet_ctl::proto::{ControlError, ErrorCode, Event as Shown, Reply, TransferState};
 use filefleet_server::protos::name::Name;
+use tokio::sync::oneshot;
 
-use super::Request;
+use super::{Request, of_contact};
 use crate::control::{error, view};
 use crate::daemon::receptions::Accepted;
 use crate::daemon::transfers::new_incoming;
 use crate::daemon::{Answer, Daemon, Event};
 use crate::peer::Session;
-use crate::store::Incoming;
+use crate::policy::{self, Decision};
+use crate::store::{Incoming, RequestRecord};
 use crate::transfer::proto::{Answer as WireAnswer, Envelope, Message, Totals};
 use crate::transfer::{Reason, TransferId};
 
 impl Daemon {
-    /// A person accepts: the sender is reached, wherever it is by now, and told.
-    pub(crate) fn accept(&mut self, id: &str, to: Option<PathBuf>, answer: Answer) {
+    /// A person accepts: the sender is reached, wherever it is by now, and told. With `always`, what
+    /// this sender sends is taken from then on.
+    pub(crate) fn accept(&mut self, id: &str, to: Option<PathBuf>, always: bool, answer: Answer) {
         let found = self
             .find_request(id)
             .map(|request| (request.record.id, name_of(request), request.record.identity));
@@ -31,13 +34,34 @@ impl Daemon {
         let peers = self.peers.clone();
         self.spawn(async move {
             match peers.session(&name, Some(identity)).await {
-                Ok(session) => Some(Event::Reached { id, dest_dir, session, answer }),
+                Ok(session) => Some(Event::Reached { id, dest_dir, always, session, answer }),
                 Err(failure) => {
                     let _ = answer.send(Err(error::of_connect(&name, &failure)));
                     Some(Event::NotReached { id })
                 }
             }
         });
+    }
+
+    /// Takes what waited only because receiving was paused. Whose sender cannot be reached now goes
+    /// on waiting for a person.
+    pub(crate) fn take_what_was_paused(&mut self) {
+        let ids: Vec<_> =
+            self.requests.values().filter(|r| self.is_welcome(r)).map(id_of).collect();
+        for id in ids {
+            let (nobody, _) = oneshot::channel();
+            self.accept(&id.to_string(), None, false, nobody);
+        }
+    }
+
+    /// Whether a request that waits would be taken if it came now.
+    fn is_welcome(&self, request: &Request) -> bool {
+        let RequestRecord { identity, view, .. } = &request.record;
+        let contact = name_of(request).ok().and_then(|name| self.contacts.get(&name));
+        let sender = contact.filter(|contact| contact.identity == *identity).map(of_contact);
+        let rules = self.rules(identity);
+        let decision = policy::decide(&sender.unwrap_or_default(), view.bytes, &rules);
+        matches!(decision, Decision::Accept { .. })
     }
 
     fn find_request(&self, id: &str) -> Result<&Request, ControlError> {
@@ -57,6 +81,7 @@ impl Daemon {
         &mut self,
         id: TransferId,
         dest_dir: PathBuf,
+        always: bool,
         session: Session,
         answer: Answer,
     ) {
@@ -67,6 +92,9 @@ impl Daemon {
         let totals = Totals { files: view.files, bytes: view.bytes, exact: view.total_known };
         let max_bytes = self.sender(&session).max_bytes.or(self.settings.max_size());
         self.pin(&session);
+        if always {
+            self.trust(&session);
+        }
         let label = view::label_of_names(&view.names);
         // The transfer is kept before the request is forgotten.
         // Of what was shown to the person, the names are not known as they were sent.
@@ -101,6 +129,10 @@ impl Daemon {
         });
         Ok(Reply::Done)
     }
+}
+
+fn id_of(request: &Request) -> TransferId {
+    request.record.id
 }
 
 fn name_of(request: &Request) -> Result<Name, ControlError> {

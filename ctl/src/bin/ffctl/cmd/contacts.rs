@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use filefleet_ctl::proto::{Accept, Call, Change, ContactView, Reply, WirePath};
-use filefleet_ctl::text;
+use filefleet_ctl::{format, text};
 use serde::Serialize;
 
 use super::{absolute, call, unexpected};
 use crate::failure::{CommandError, Failure};
-use crate::{cli, format, output};
+use crate::{cli, output};
 
 /// Show the people you know, and decide what they may do
 #[derive(Debug, Args)]

@@ -6,12 +6,12 @@ use clap::{Args, Subcommand};
 use filefleet_ctl::proto::{
     Call, EntryKind, EntryView, ErrorCode, MAX_PAGE, Reply, RequestPage, RequestView,
 };
-use filefleet_ctl::{Client, ClientError, text};
+use filefleet_ctl::{Client, ClientError, format, text};
 use serde::Serialize;
 
 use super::{complete_id, connect, unexpected};
 use crate::failure::{CommandError, Failure};
-use crate::{cli, format, output};
+use crate::{cli, output};
 
 /// Show the requests that wait for your answer
 #[derive(Debug, Args)]

@@ -4,11 +4,11 @@ use std::io;
 
 use clap::Args;
 use filefleet_ctl::proto::{Call, Reply, StatusView};
-use filefleet_ctl::text;
+use filefleet_ctl::{format, text};
 
 use super::{call, transfers, unexpected};
 use crate::failure::Failure;
-use crate::{cli, format, output};
+use crate::{cli, output};
 
 /// Show who you are, whether the server knows you, and what is under way
 #[derive(Debug, Args)]

@@ -4,12 +4,12 @@ use std::io;
 
 use clap::Args;
 use filefleet_ctl::proto::{Call, Reply, TransferState, TransferView};
-use filefleet_ctl::{Client, text};
+use filefleet_ctl::{Client, format, text};
 use serde::Serialize;
 
 use super::{complete_id, connect, unexpected};
 use crate::failure::{CommandError, Failure};
-use crate::{cli, format, output};
+use crate::{cli, output};
 
 /// Show the transfers under way, and those that wait for somebody to be reached
 ///

@@ -4,11 +4,11 @@ use std::io;
 
 use clap::Args;
 use filefleet_ctl::proto::{ContactView, Event, RequestView, StateView, TransferView};
-use filefleet_ctl::text;
+use filefleet_ctl::{format, text};
 
 use super::{connect, transfers};
 use crate::failure::Failure;
-use crate::{cli, format, output};
+use crate::{cli, output};
 
 /// Show what happens, as it happens, until interrupted
 ///
@@ -57,6 +57,11 @@ fn print(event: &Event) -> io::Result<()> {
             Some(error) => output::line(&format!("not registered: {}", text::display(error))),
             None => output::line("not registered"),
         },
+        Event::Setting(setting) => output::line(&format!(
+            "setting {} is now {:?}",
+            text::display(&setting.key),
+            text::display(&setting.value).to_string(),
+        )),
         Event::Warning { message } => output::line(&format!("warning: {}", text::display(message))),
     }
 }

@@ -8,12 +8,12 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use filefleet_ctl::proto::{ControlError, FileFailure, LinkKind, TransferState, TransferView};
-use filefleet_ctl::text;
+use filefleet_ctl::{format, text};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::failure::CommandError;
-use crate::{format, output};
+use crate::output;
 
 /// Shows one transfer.
 #[derive(Debug)]

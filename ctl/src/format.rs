@@ -1,14 +1,15 @@
-//! Numbers, times and views as people read them, and sizes as people write them.
+//! Numbers, times and views as people read them, and sizes as people write them: the same words in
+//! every program.
 
 use std::time::{Duration, SystemTime};
 
-use filefleet_ctl::proto::{Direction, LinkKind, TransferState, TransferView};
-use filefleet_ctl::text;
+use crate::proto::{Direction, LinkKind, TransferState, TransferView};
+use crate::text;
 
 const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 
 /// A number of bytes: `17 B`, `1.5 GiB`.
-pub(crate) fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     let mut tenths = u128::from(bytes) * 10;
     let mut unit = "B";
     for next in UNITS {
@@ -26,12 +27,12 @@ pub(crate) fn size(bytes: u64) -> String {
 }
 
 /// Bytes per second.
-pub(crate) fn rate(bytes_per_second: u64) -> String {
+pub fn rate(bytes_per_second: u64) -> String {
     format!("{}/s", size(bytes_per_second))
 }
 
 /// A duration to the precision that matters: `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`.
-pub(crate) fn duration(duration: Duration) -> String {
+pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..10 => format!("{:.1} s", duration.as_secs_f64()),
@@ -43,7 +44,7 @@ pub(crate) fn duration(duration: Duration) -> String {
 }
 
 /// How long ago an instant in Unix seconds was.
-pub(crate) fn ago(instant: u64) -> String {
+pub fn ago(instant: u64) -> String {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     match now.checked_sub(Duration::from_secs(instant)) {
         Some(past) if past >= Duration::from_secs(10) => format!("{} ago", duration(past)),
@@ -52,34 +53,34 @@ pub(crate) fn ago(instant: u64) -> String {
 }
 
 /// How long it is until an instant in Unix seconds; `None` if it is over.
-pub(crate) fn until(instant: u64) -> Option<Duration> {
+pub fn until(instant: u64) -> Option<Duration> {
     let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     Duration::from_secs(instant).checked_sub(now)
 }
 
 /// `1 file`, `3 files`.
-pub(crate) fn count(number: u64, noun: &str) -> String {
+pub fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// How much something is: `3 files, 1.5 GiB`, with "at least" while more may come.
-pub(crate) fn amount(files: u64, bytes: u64, total_known: bool) -> String {
+pub fn amount(files: u64, bytes: u64, total_known: bool) -> String {
     let at_least = if total_known { "" } else { "at least " };
     format!("{at_least}{}, {}", count(files, "file"), size(bytes))
 }
 
 /// An id as tables show it; commands take any beginning that is unique.
-pub(crate) fn short_id(id: &str) -> String {
+pub fn short_id(id: &str) -> String {
     text::display(&id.chars().take(8).collect::<String>()).to_string()
 }
 
 /// `yes` or `no`.
-pub(crate) fn yes_no(yes: bool) -> String {
+pub fn yes_no(yes: bool) -> String {
     if yes { "yes" } else { "no" }.to_owned()
 }
 
 /// What joins two daemons, in a word.
-pub(crate) fn link(kind: LinkKind) -> &'static str {
+pub fn link(kind: LinkKind) -> &'static str {
     match kind {
         LinkKind::Lan => "lan",
         LinkKind::Direct => "direct",
@@ -88,7 +89,7 @@ pub(crate) fn link(kind: LinkKind) -> &'static str {
 }
 
 /// A transfer's state, in a word.
-pub(crate) fn state(state: TransferState) -> &'static str {
+pub fn state(state: TransferState) -> &'static str {
     match state {
         TransferState::Queued => "queued",
         TransferState::Waiting => "waiting",
@@ -102,7 +103,7 @@ pub(crate) fn state(state: TransferState) -> &'static str {
 }
 
 /// Who sends to whom, as this user sees it.
-pub(crate) fn route(transfer: &TransferView) -> String {
+pub fn route(transfer: &TransferView) -> String {
     let peer = text::display(&transfer.peer);
     match transfer.direction {
         Direction::Outgoing => format!("to {peer}"),
@@ -111,21 +112,22 @@ pub(crate) fn route(transfer: &TransferView) -> String {
 }
 
 /// How far a transfer is: `45% of 1.5 GiB`.
-pub(crate) fn progress(transfer: &TransferView) -> String {
+pub fn progress(transfer: &TransferView) -> String {
     match percent(transfer) {
         Some(percent) => format!("{percent}% of {}", size(transfer.bytes)),
         None => format!("{} so far", size(transfer.bytes_done)),
     }
 }
 
-fn percent(transfer: &TransferView) -> Option<u64> {
+/// How much of a transfer is delivered; unknown while more may come.
+pub fn percent(transfer: &TransferView) -> Option<u64> {
     let done = u128::from(transfer.bytes_done) * 100;
     let percent = done.checked_div(u128::from(transfer.bytes)).unwrap_or(100);
     transfer.total_known.then(|| u64::try_from(percent).unwrap_or(100).min(100))
 }
 
 /// Time left at the present rate.
-pub(crate) fn time_left(transfer: &TransferView) -> Option<Duration> {
+pub fn time_left(transfer: &TransferView) -> Option<Duration> {
     let left = transfer.bytes.saturating_sub(transfer.bytes_done);
     let seconds = left.checked_div(transfer.rate)?;
     transfer.total_known.then(|| Duration::from_secs(seconds))
@@ -133,7 +135,7 @@ pub(crate) fn time_left(transfer: &TransferView) -> Option<Duration> {
 
 /// Reads a size: a number with `K`, `M`, `G` or `T` (powers of 1,024, as with `iB`; of 1,000 with
 /// `B`), or without (bytes).
-pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+pub fn parse_size(text: &str) -> Result<u64, String> {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let number: u64 = number.parse().map_err(|_| "a size is a number, as in 500M".to_owned())?;
