@@ -121,7 +121,7 @@ async fn until_it_serves(
             .and_then(|(child, log_start)| Some((child.try_wait().ok().flatten()?, *log_start)));
         match Client::connect(home).await {
             Ok(client) => {
-                reap(child);
+                child.into_iter().for_each(|(child, _)| reap(child));
                 return Ok(Started::Now(client.hello().clone()));
             }
             Err(ClientError::Connect(ConnectError::NotRunning)) => {}

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a purpose needs and that are missing; does nothing else.
 #
-# Usage: packaging/dev/needs.sh demo|test|bench|package|cross
+# Usage: packaging/dev/needs.sh demo|test|desktop|bench|package|cross
 set -euo pipefail
 
 # PACKAGE:COMMAND, the command, or file, being what shows that the package is there.
@@ -14,12 +14,21 @@ cross=(rustc-web:/usr/bin/rustc cargo-web:/usr/bin/cargo rust-web-clippy:/usr/bi
   rust-web-src:/usr/lib/rustlib/src/rust/library/std/Cargo.toml
   gcc-mingw-w64-x86-64-win32:x86_64-w64-mingw32-gcc g++-mingw-w64-x86-64-win32:x86_64-w64-mingw32-g++
   wine:wine wine64:/usr/lib/wine/wine64 qemu-user-static:qemu-aarch64-static python3-pip:pip3)
+# A desktop without a screen: X server, window manager, panel, notifications, file dialogs.
+desktop=(
+  dbus:dbus-daemon xvfb:Xvfb openbox:openbox xdotool:xdotool scrot:scrot xfce4-panel:xfce4-panel
+  xfce4-notifyd:/usr/share/dbus-1/services/org.xfce.xfce4-notifyd.Notifications.service
+  xdg-desktop-portal:/usr/share/dbus-1/services/org.freedesktop.portal.Desktop.service
+  xdg-desktop-portal-gtk:/usr/share/dbus-1/services/org.freedesktop.impl.portal.desktop.gtk.service
+  fonts-dejavu-core:/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
+)
 bench=(gcc:cc iproute2:ip util-linux:setpriv openssh-server:sshd openssh-client:ssh
   rsync:rsync)
 
 case "${1:-}" in
   bench) wanted=("${bench[@]}") ;;
   demo) wanted=("${demo[@]}") ;;
+  desktop) wanted=("${desktop[@]}") ;;
   test) wanted=("${test[@]}") ;;
   cross) wanted=("${cross[@]}") ;;
   package) wanted=("${package[@]}") ;;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs every test of the workspace: units, the real programs end to
-# end, and network namespaces. A test that cannot run here fails; none is skipped.
+# end, network namespaces, and a desktop without a screen. A test that cannot run here fails; none is
+# skipped.
 #
 # Usage: packaging/dev/test.sh [--long]
 #   --long   also the repetitions and the figures (benchmarks), which take much longer
@@ -11,11 +12,12 @@ long=0
 case "${1:-}" in
   "") ;;
   --long) long=1 ;;
-  -h | --help) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '2,7p'; exit 0 ;;
+  -h | --help) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '2,8p'; exit 0 ;;
   *) echo "test: unknown option $1" >&2; exit 2 ;;
 esac
 
 "$root/packaging/dev/needs.sh" test
+"$root/packaging/dev/needs.sh" desktop
 cd "$root"
 export PATH=$PATH:/usr/sbin:/sbin
 # Makes a test fail that would otherwise say "skipped: needs …".

@@ -13,9 +13,10 @@ use serde_json::Value;
 /// machine with other work.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The program `name`, built beside the daemon.
+/// The program `name`: it is built into the folder above the one of this test.
 pub(crate) fn program(name: &str) -> PathBuf {
-    let found = Path::new(env!("CARGO_BIN_EXE_filefleetd")).with_file_name(name);
+    let own = std::env::current_exe().unwrap();
+    let found = own.ancestors().nth(2).unwrap_or(Path::new("")).join(name);
     let missing = found.display();
     assert!(found.is_file(), "{missing} is missing: cargo build --workspace --bins");
     found

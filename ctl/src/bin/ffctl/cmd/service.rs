@@ -2,11 +2,11 @@
 
 use clap::{Args, Subcommand};
 use filefleet_ctl::service::{self, Installed, Status};
-use filefleet_ctl::{Home, text};
+use filefleet_ctl::{Home, format, text};
 use serde::Serialize;
 
 use crate::failure::{CommandError, Failure};
-use crate::{cli, format, output};
+use crate::{cli, output};
 
 /// Let the daemon start with your login, or no longer
 ///

@@ -7,10 +7,10 @@ use std::io::{self, BufRead, IsTerminal};
 use std::process::{Command, Output, Stdio};
 
 use filefleet_ctl::proto::ContactView;
-use filefleet_ctl::text;
+use filefleet_ctl::{format, text};
 
 use crate::failure::CommandError;
-use crate::{format, output};
+use crate::output;
 
 /// How the user is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
