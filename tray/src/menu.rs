@@ -1,7 +1,7 @@
 //! The menu, made of the state alone: what stands there, and what each line does.
 //!
 //! Labels are finished text for people: what strangers wrote has gone through
-//! [`text`](filefleet_ctl::text) and is cut to a bearable length. Nothing here knows how a desktop
+//! [`text`] and is cut to a bearable length. Nothing here knows how a desktop
 //! marks mnemonics; [`platform`](crate::platform) escapes those.
 
 #[cfg(any(not(target_os = "linux"), test))]
