@@ -27,6 +27,19 @@ pub(in crate::peer) struct LinkEnd {
     pub(in crate::peer) code: Option<CloseCode>,
     /// Whether the peer broke the protocol.
     pub(in crate::peer) violation: bool,
+    /// Takes the goodbye, if that is ours to say.
+    goodbye: Option<OwnPath>,
+}
+
+impl LinkEnd {
+    /// Lets the goodbye leave, which it does through a socket that goes away with the path. Apart
+    /// from [`Opened::run`], because whoever was closed may call again before it has: the session
+    /// must know by then.
+    pub(in crate::peer) async fn say_goodbye(self) {
+        if let Some(path) = self.goodbye {
+            let _ = timeout(FAREWELL, path.endpoint().wait_idle()).await;
+        }
+    }
 }
 
 /// The session's ends of a running link.
@@ -64,13 +77,8 @@ impl Opened {
             && !matches!(error, LinkError::Gone(_) | LinkError::Write(_));
         connection.close(error.code().wire(), b"");
         tracing::debug!(link = id.0, ?kind, %error, ?code, "link ended");
-        if let (Some(path), Some(ConnectionError::LocallyClosed)) =
-            (&path, connection.close_reason())
-        {
-            // The goodbye leaves through a socket that goes away with the path.
-            let _ = timeout(FAREWELL, path.endpoint().wait_idle()).await;
-        }
-        LinkEnd { id, code, violation }
+        let ours = matches!(connection.close_reason(), Some(ConnectionError::LocallyClosed));
+        LinkEnd { id, code, violation, goodbye: path.filter(|_| ours) }
     }
 }
 

@@ -37,6 +37,7 @@ use super::{
     },
     Request,
 };
+use crate::transport::relayed::Ticket;
 
 /// Sessions at a time; further callers are told that this daemon is busy.
 const MAX_SESSIONS: usize = 256;
@@ -57,6 +58,7 @@ struct Ended {
     peer: Peer,
     incarnation: u64,
     ending: Ending,
+    late_calls: Vec<Ticket>,
 }
 
 /// See the module.
@@ -282,16 +284,8 @@ impl Actor {
 
     /// The session with the other side of a call, which now makes a link for it.
     fn entry_for(&mut self, call: &Call) -> Option<&Entry> {
-        let device = call.certificate.device();
-        self.sessions.retain(|_, entry| entry.is_alive());
-        if !self.sessions.contains_key(&device) {
-            if self.sessions.len() >= MAX_SESSIONS {
-                return None;
-            }
-            let peer = Peer { name: call.name.clone(), certificate: call.certificate.clone() };
-            self.begin(peer, random_u64(), None);
-        }
-        let entry = self.sessions.get(&device)?;
+        let peer = Peer { name: call.name.clone(), certificate: call.certificate.clone() };
+        let entry = self.living(&peer)?;
         // One device has one identity at a time; a server's word does not end a session.
         if entry.session.identity() != call.certificate.identity() {
             return None;
@@ -299,6 +293,18 @@ impl Actor {
         // A session whose queue is full does not make the link; the call times out.
         let _ = entry.commands.try_send(Command::Call(ticket_of(call)));
         Some(entry)
+    }
+
+    /// The session with this device, which is begun if there is none and room for it.
+    fn living(&mut self, peer: &Peer) -> Option<&Entry> {
+        self.sessions.retain(|_, entry| entry.is_alive());
+        if !self.sessions.contains_key(&peer.device()) {
+            if self.sessions.len() >= MAX_SESSIONS {
+                return None;
+            }
+            self.begin(peer.clone(), random_u64(), None);
+        }
+        self.sessions.get(&peer.device())
     }
 
     fn begin(&mut self, peer: Peer, incarnation: u64, first: Option<Opened>) {
@@ -317,14 +323,25 @@ impl Actor {
             if let Some(link) = first {
                 actor.begin_with(link);
             }
-            let ending = actor.run().await;
-            Ended { device, generation, peer, incarnation, ending }
+            let (ending, late_calls) = actor.run().await;
+            Ended { device, generation, peer, incarnation, ending, late_calls }
         });
         self.sessions.insert(device, Entry { generation, session, commands });
     }
 
-    fn on_ended(&mut self, ended: Ended) {
-        let Ended { device, generation, peer, incarnation, ending } = ended;
+    fn on_ended(&mut self, mut ended: Ended) {
+        let (peer, late_calls) = (ended.peer.clone(), std::mem::take(&mut ended.late_calls));
+        self.put_away(ended);
+        for ticket in late_calls {
+            if let Some(entry) = self.living(&peer) {
+                // As with any call: a session whose queue is full does not make the link.
+                let _ = entry.commands.try_send(Command::Call(ticket));
+            }
+        }
+    }
+
+    fn put_away(&mut self, ended: Ended) {
+        let Ended { device, generation, peer, incarnation, ending, .. } = ended;
         if self.sessions.get(&device).is_none_or(|entry| entry.generation != generation) {
             return;
         }

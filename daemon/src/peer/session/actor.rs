@@ -94,6 +94,8 @@ pub(in crate::peer) struct SessionActor {
     inbox: Inbox,
     links: Links,
     running: JoinSet<LinkEnd>,
+    /// Links that ended, until the peer has heard so.
+    goodbyes: JoinSet<()>,
     opening: JoinSet<Result<Opened, LinkError>>,
     recall: Recall,
     dialling: JoinSet<(SocketAddr, Result<Opened, LinkError>)>,
@@ -121,6 +123,7 @@ enum Input {
     Outgoing(Option<Bytes>),
     Deliver(Option<Bytes>),
     Announced,
+    SaidGoodbye,
     Wishes,
     NetworkChanged,
     Tick,
@@ -162,6 +165,7 @@ impl SessionActor {
             inbox: Inbox::default(),
             links: Links::default(),
             running: JoinSet::new(),
+            goodbyes: JoinSet::new(),
             opening: JoinSet::new(),
             recall: Recall::default(),
             dialling: JoinSet::new(),
@@ -182,8 +186,9 @@ impl SessionActor {
         self.add_link(link);
     }
 
-    /// Runs until the session is over. Aborting it drops the links, which closes them.
-    pub(in crate::peer) async fn run(mut self) -> Ending {
+    /// Runs until the session is over; how it ended, and the calls that came too late for it, which
+    /// are for the next one. Aborting it drops the links, which closes them.
+    pub(in crate::peer) async fn run(mut self) -> (Ending, Vec<Ticket>) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ending = loop {
@@ -193,7 +198,17 @@ impl SessionActor {
             }
         };
         self.finish(&ending).await;
-        ending
+        (ending, self.late_calls())
+    }
+
+    fn late_calls(&mut self) -> Vec<Ticket> {
+        self.commands.close();
+        let rest = std::iter::from_fn(|| self.commands.try_recv().ok());
+        let calls = rest.filter_map(|command| match command {
+            Command::Call(ticket) => Some(ticket),
+            _ => None,
+        });
+        calls.collect()
     }
 
     /// Every branch is cancel-safe: channels, joins, a tick.
@@ -202,6 +217,7 @@ impl SessionActor {
         let deliverable = self.inbox.next_kind() == Some(Kind::ENGINE);
         tokio::select! {
             Some(Ok(end)) = self.running.join_next() => Input::Ended(end),
+            Some(_) = self.goodbyes.join_next() => Input::SaidGoodbye,
             Some(Ok(opened)) = self.opening.join_next() => Input::Opened(opened),
             called = self.recall.next() => Input::Called(called),
             Some(Ok((to, opened))) = self.dialling.join_next() => Input::Dialled(to, opened),
@@ -240,12 +256,13 @@ impl SessionActor {
             Input::Called(called) => self.on_called(called),
             Input::Dialled(remote, opened) => self.on_dialled(remote, opened),
             Input::Found(found) => self.on_found(found),
-            Input::Ended(end) => self.on_link_end(&end),
+            Input::Ended(end) => self.on_link_end(end),
             Input::Frame(link, frame) => self.on_frame(link, frame),
             Input::Outgoing(Some(message)) => self.say(Kind::ENGINE, message),
             Input::Deliver(Some(_)) => self.on_delivered(),
             // This actor holds a session itself, so that neither channel closes.
             Input::Outgoing(None) | Input::Deliver(None) => ControlFlow::Continue(()),
+            Input::SaidGoodbye => ControlFlow::Continue(()),
             Input::Announced => self.answer_waiters(),
             Input::Wishes => self.on_wishes(),
             Input::NetworkChanged => self.on_network_changed(),
@@ -380,7 +397,12 @@ impl SessionActor {
             let _ = waiter.send(Err(failure.clone()));
         }
         // The links' tasks end as their connections are closed; then the relay sockets may go.
-        let farewell = async { while self.running.join_next().await.is_some() {} };
+        let farewell = async {
+            while let Some(Ok(end)) = self.running.join_next().await {
+                self.goodbyes.spawn(end.say_goodbye());
+            }
+            while self.goodbyes.join_next().await.is_some() {}
+        };
         let _ = timeout(2 * FAREWELL, farewell).await;
     }
 }

@@ -171,13 +171,15 @@ impl SessionActor {
         ControlFlow::Continue(())
     }
 
-    pub(super) fn on_link_end(&mut self, end: &LinkEnd) -> Flow {
-        let kind = self.links.kind(end.id);
-        self.drop_link(end.id);
-        if end.violation {
+    pub(super) fn on_link_end(&mut self, end: LinkEnd) -> Flow {
+        let LinkEnd { id, code, violation, .. } = end;
+        let kind = self.links.kind(id);
+        self.drop_link(id);
+        self.goodbyes.spawn(end.say_goodbye());
+        if violation {
             return ControlFlow::Break(Ending::Closed(CloseReason::Protocol));
         }
-        match (end.code, end.code.and_then(CloseReason::of_peer)) {
+        match (code, code.and_then(CloseReason::of_peer)) {
             (_, Some(reason)) => return ControlFlow::Break(Ending::Closed(reason)),
             (Some(_), None) => {}
             (None, None) if kind.is_some_and(|kind| kind != LinkKind::Relayed) => {
