@@ -34,8 +34,9 @@ use super::confine;
 use super::entry::{Entry, EntryKind, PARTIAL_PREFIX, RelPath};
 use super::folder::{FileId, Folder, Stat, to_path};
 
-/// How often other names are chosen because somebody took those that were free.
-const MAX_ROUNDS: usize = 100;
+/// How often other names are chosen because somebody took those that were free: as often as there
+/// are numbers to choose.
+const MAX_ROUNDS: usize = 10_000;
 
 /// One incoming transfer in one destination folder.
 ///
@@ -213,6 +214,9 @@ impl Destination {
             }
         }
         for _ in 0..MAX_ROUNDS {
+            if waiting.is_empty() {
+                break;
+            }
             waiting = self.place_round(tree, batch, waiting, ledger, &mut placed);
         }
         for (position, _) in waiting {

@@ -4,6 +4,7 @@
 mod compare;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -23,6 +24,9 @@ use crate::transfer::zeros::is_zero;
 
 /// How often a file that changes while it is read is read again before it is given up.
 const MAX_REVISIONS: u8 = 3;
+/// Before it is read again: a write sets the time of its file when it begins, so whoever reads while
+/// it goes on has a file of mixed content that does not seem to change.
+const SETTLING: Duration = Duration::from_millis(50);
 /// Room that one entry may need in a pack's table: two paths' worth and its fixed fields.
 const MAX_ENTRY_LEN: usize = 16 * 1024;
 const BLOCK_LEN: usize = 1 << 20;
@@ -273,6 +277,9 @@ impl Reader {
         let mut cvs = Vec::new();
         let mut theirs = (compare && self.offers.is_some()).then(Theirs::default);
         for revision in 0..=MAX_REVISIONS {
+            if revision > 0 {
+                std::thread::sleep(SETTLING);
+            }
             let source = match self.source.open(&entry.path) {
                 Ok(source) => source,
                 Err(error) => {
