@@ -12,6 +12,10 @@ use socket2::{Domain, Socket, Type};
 
 use crate::lab::{self, Machine};
 
+/// What the kernel may hold for a connection until it is acknowledged: least, at first, and most, as
+/// `tcp_wmem` has it. The usual 4 MiB would limit a flow on a long path more than its congestion
+/// control does.
+const SEND_BUFFER: &str = "4096 65536 33554432";
 /// What is written and read at once.
 const CHUNK: usize = 256 << 10;
 
@@ -20,7 +24,7 @@ const CHUNK: usize = 256 << 10;
 pub struct Flow {
     /// That arrived.
     pub bytes: u64,
-    /// From the first to the last of them.
+    /// While it was counted.
     pub elapsed: Duration,
 }
 
@@ -40,15 +44,19 @@ pub fn congestion_controls() -> io::Result<Vec<String>> {
     Ok(names.split_whitespace().map(str::to_owned).collect())
 }
 
-/// Sends from one machine to an address of another for so long, under a congestion control by its
-/// kernel name; what arrived. Comes back when the time is over.
+/// Sends from one machine to an address of another, under a congestion control by its kernel name:
+/// for `lead`, of which nothing is counted, and then for `time`. What arrived in the latter. Comes
+/// back when the time is over.
 pub fn flow(
     from: &Machine,
     to: (&Machine, Ipv4Addr),
     congestion: &str,
+    lead: Duration,
     time: Duration,
 ) -> Result<Flow, lab::Error> {
     let system = |what| move |source| lab::Error::System { what, source };
+    from.enter(|| fs::write("/proc/sys/net/ipv4/tcp_wmem", SEND_BUFFER))?
+        .map_err(system("set the send buffer of TCP"))?;
     let listen = || TcpListener::bind((to.1, 0));
     let listener = to.0.enter(listen)?.map_err(system("listen for TCP"))?;
     let address = listener.local_addr().map_err(system("listen for TCP"))?;
@@ -57,8 +65,8 @@ pub fn flow(
         .map_err(system("connect by TCP with this congestion control"))?;
     let (incoming, _) = listener.accept().map_err(system("accept TCP"))?;
     thread::scope(|scope| {
-        let receiving = scope.spawn(|| drain(incoming, time));
-        send(stream, time);
+        let receiving = scope.spawn(|| drain(incoming, lead, time));
+        send(stream, lead + time);
         receiving.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
     .map_err(system("receive by TCP"))
@@ -79,21 +87,22 @@ fn send(mut stream: TcpStream, time: Duration) {
     while limited.is_ok() && Instant::now() < end && stream.write(&zeros).is_ok() {}
 }
 
-/// Counts what comes in the time.
-fn drain(mut stream: TcpStream, time: Duration) -> io::Result<Flow> {
+/// Counts what comes in the time after the lead.
+fn drain(mut stream: TcpStream, lead: Duration, time: Duration) -> io::Result<Flow> {
     let (mut buffer, start, mut bytes) = (vec![0; CHUNK], Instant::now(), 0);
     loop {
-        let left = time.saturating_sub(start.elapsed());
+        let left = (lead + time).saturating_sub(start.elapsed());
         if left.is_zero() {
             break;
         }
         stream.set_read_timeout(Some(left))?;
         match stream.read(&mut buffer) {
             Ok(0) => break,
+            Ok(_) if start.elapsed() < lead => {}
             Ok(length) => bytes += u64::try_from(length).unwrap_or(u64::MAX),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) => return Err(error),
         }
     }
-    Ok(Flow { bytes, elapsed: start.elapsed() })
+    Ok(Flow { bytes, elapsed: start.elapsed().saturating_sub(lead) })
 }

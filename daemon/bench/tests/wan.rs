@@ -138,7 +138,8 @@ fn tcp_gets_the_rate_and_no_more() {
     let conditions = Conditions { delay: 5 * MS, rate: Some(rate), ..Conditions::default() };
     let network = Network::with(conditions);
     let time = Duration::from_secs(2);
-    let flow = tcp::flow(&network.near, (&network.far, FAR), "cubic", time).unwrap();
+    let flow =
+        tcp::flow(&network.near, (&network.far, FAR), "cubic", Duration::ZERO, time).unwrap();
     let share = flow.rate() / 50e6;
     assert!((0.5..=1.0).contains(&share), "{share}");
 }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use filefleet_server::protos::relay::{BindFrame, SessionId, SessionKey, Side};
+use filefleet_server::protos::relay::{BindFrame, Cookie, NO_COOKIE, SessionId, SessionKey, Side};
 
 /// After this long without a packet from the peer the bind is renewed, so that a flushed NAT
 /// mapping heals; while the silence lasts it is renewed ever less often.
@@ -33,7 +33,7 @@ pub struct Bind {
     side: Side,
     sequence: u64,
     state: State,
-    /// When to say Hello, for the first time, again, or to renew.
+    /// When to say Hello, again, or to renew; the first time a Bind without a cookie.
     hello_at: Option<Instant>,
     retry: Duration,
     silence: Duration,
@@ -70,6 +70,9 @@ impl Bind {
         // Until Bound comes, Hello is said again; each begins a fresh challenge.
         self.hello_at = Some(now + self.retry);
         self.retry = (self.retry * 2).min(MAX_RETRY);
+        if self.sequence == 0 {
+            return Some(self.bind(NO_COOKIE));
+        }
         Some(BindFrame::Hello { session: self.session, side: self.side })
     }
 
@@ -77,8 +80,7 @@ impl Bind {
     pub fn handle(&mut self, now: Instant, frame: &BindFrame) -> Option<BindFrame> {
         match frame {
             BindFrame::Challenge { session, cookie } if *session == self.session => {
-                self.sequence += 1;
-                Some(self.key.bind(self.session, self.side, self.sequence, *cookie))
+                Some(self.bind(*cookie))
             }
             BindFrame::Bound { session, .. } if *session == self.session => {
                 self.state = State::Bound;
@@ -94,6 +96,11 @@ impl Bind {
             }
             _ => None,
         }
+    }
+
+    fn bind(&mut self, cookie: Cookie) -> BindFrame {
+        self.sequence += 1;
+        self.key.bind(self.session, self.side, self.sequence, cookie)
     }
 
     /// The network has changed: the relay is to learn our new address at once.
@@ -140,12 +147,12 @@ mod tests {
     }
 
     #[test]
-    fn says_hello_answers_the_challenge_and_is_bound() {
+    fn binds_at_once_answers_the_challenge_and_is_bound() {
         let now = Instant::now();
         let mut bind = bind(now);
-        assert!(matches!(bind.poll(now), Some(BindFrame::Hello { .. })));
+        assert!(matches!(bind.poll(now), Some(BindFrame::Bind { cookie: NO_COOKIE, .. })));
         let challenge = BindFrame::Challenge { session: SESSION, cookie: [1; 24] };
-        assert_eq!(sequence_of(bind.handle(now, &challenge)), 1);
+        assert_eq!(sequence_of(bind.handle(now, &challenge)), 2);
         assert_eq!(bind.handle(now, &bound()), None);
         assert_eq!(bind.state(), State::Bound);
     }

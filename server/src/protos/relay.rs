@@ -10,8 +10,10 @@
 //!
 //! The cookie proves that the client receives at its source address, and is fresh; the MAC proves
 //! that it knows the session's key; the sequence, which strictly increases per side, makes a copy
-//! of a Bind worthless. Bound only then says where datagrams of the other side go. The client
-//! begins again after a second without any packet, so that a flushed NAT mapping heals. Either
+//! of a Bind worthless. Bound only then says where datagrams of the other side go. A client begins
+//! with a Bind without a cookie ([`NO_COOKIE`]), which saves a round trip: the relay takes it from
+//! the IP address that the client is registered from, which QUIC has validated, and answers others
+//! with a challenge. The client begins again after a second without any packet, so that a flushed NAT mapping heals. Either
 //! request is answered by `Gone` if there is no such session. Requests are padded: the relay never
 //! sends a stranger more bytes than it got.
 //!
@@ -35,6 +37,8 @@ pub type Cookie = [u8; 24];
 /// HMAC-SHA256 over a Bind.
 pub type Mac = [u8; 32];
 
+/// In a Bind that no challenge came before.
+pub const NO_COOKIE: Cookie = [0; 24];
 /// The first byte of every bind frame.
 pub const FIRST_BYTE: u8 = 8;
 /// Length of a Hello with its padding.
@@ -89,7 +93,7 @@ impl SessionKey {
         Self(bytes)
     }
 
-    /// Makes a Bind that answers a challenge. `sequence` must be larger than any this side used.
+    /// Makes a Bind that answers a challenge, or comes first with [`NO_COOKIE`]. `sequence` must be larger than any this side used.
     pub fn bind(&self, session: SessionId, side: Side, sequence: u64, cookie: Cookie) -> BindFrame {
         let tag = hmac::sign(&self.hmac(), &mac_input(&session, side, sequence, &cookie));
         let mac = tag.as_ref().try_into().expect("SHA-256 has 32 bytes");
@@ -197,7 +201,7 @@ pub enum BindFrame {
         side: Side,
         /// Larger than any this side used before.
         sequence: u64,
-        /// From the challenge.
+        /// From the challenge, or [`NO_COOKIE`].
         cookie: Cookie,
         /// Made by [`SessionKey::bind`].
         mac: Mac,

@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::{Services, registry::Ticket, relay::Allocation};
+use super::{
+    Services,
+    registry::{Party, Ticket},
+    relay::Allocation,
+};
 use crate::protos::{
-    certificate::IdentityKey,
     name::Name,
     relay::SessionKey,
     rendezvous::{CallFrame, ErrorCode, Session},
@@ -25,13 +28,13 @@ pub(super) async fn place(
     name: Name,
 ) -> Result<CallFrame, ErrorCode> {
     let callee = find(services, &name).await?;
-    let caller_identity = services.registry.identity(caller).ok_or(ErrorCode::Unavailable)?;
+    let calling = services.registry.party(caller).ok_or(ErrorCode::Unavailable)?;
     let mut random = [0; 48];
     getrandom::fill(&mut random).map_err(|_| ErrorCode::Unavailable)?;
     let (session, key) = random.split_first_chunk::<16>().expect("48 bytes are 16 and 32");
     let key = SessionKey::from_bytes(key.try_into().expect("48 bytes are 16 and 32"));
     let session = *session;
-    let allocation = Allocation { session, key: key.clone(), caller: caller_identity, callee };
+    let allocation = Allocation { session, key: key.clone(), caller: calling, callee };
     if !services.relay.allocate(allocation).await {
         return Err(ErrorCode::RateLimited);
     }
@@ -45,10 +48,10 @@ pub(super) async fn place(
     }
 }
 
-/// The identity that holds a name, if it is registered now or soon.
-async fn find(services: &Services, name: &Name) -> Result<IdentityKey, ErrorCode> {
-    if let Some(identity) = services.registry.present(name) {
-        return Ok(identity);
+/// Who holds a name, if it is registered now or soon.
+async fn find(services: &Services, name: &Name) -> Result<Party, ErrorCode> {
+    if let Some(party) = services.registry.present(name) {
+        return Ok(party);
     }
     let holder = services.store.holder(name.clone()).await;
     if holder.map_err(|_| ErrorCode::Unavailable)?.is_none() {
@@ -61,8 +64,8 @@ async fn find(services: &Services, name: &Name) -> Result<IdentityKey, ErrorCode
         loop {
             // Listening before looking, or a join in between would be missed.
             let joined = services.registry.next_join();
-            if let Some(identity) = services.registry.present(name) {
-                return identity;
+            if let Some(party) = services.registry.present(name) {
+                return party;
             }
             joined.await;
         }

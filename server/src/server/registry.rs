@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
@@ -46,9 +46,18 @@ struct Inner {
 struct Member {
     number: u64,
     certificate: DeviceCertificate,
+    origin: IpAddr,
     outbox: mpsc::Sender<ServerFrame>,
     eject: oneshot::Sender<CloseCode>,
     contacts: HashSet<IdentityKey>,
+}
+
+/// One side of a call, as the relay is told about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Party {
+    pub(super) identity: IdentityKey,
+    /// Where its registration came from, which QUIC has validated.
+    pub(super) origin: IpAddr,
 }
 
 /// Proof of one registration; it is over when another one has the name.
@@ -81,9 +90,16 @@ struct Parties {
     callee: Ticket,
 }
 
+impl Member {
+    fn party(&self) -> Party {
+        Party { identity: self.certificate.identity(), origin: self.origin }
+    }
+}
+
 impl Registry {
-    /// Registers the holder of a name, in place of an older registration.
-    pub(super) fn join(&self, name: Name, certificate: DeviceCertificate) -> Seat {
+    /// Registers the holder of a name, in place of an older registration. `origin` is a validated
+    /// address.
+    pub(super) fn join(&self, name: Name, certificate: DeviceCertificate, origin: IpAddr) -> Seat {
         let (sender, outbox) = mpsc::channel(OUTBOX_CAPACITY);
         let (eject, ejected) = oneshot::channel();
         let mut inner = self.lock();
@@ -97,6 +113,7 @@ impl Registry {
         let member = Member {
             number: ticket.number,
             certificate,
+            origin,
             outbox: sender,
             eject,
             contacts: HashSet::new(),
@@ -116,9 +133,9 @@ impl Registry {
         was_there
     }
 
-    /// The identity that a name is registered for now.
-    pub(super) fn present(&self, name: &Name) -> Option<IdentityKey> {
-        self.lock().members.get(name).map(|member| member.certificate.identity())
+    /// Who is registered under a name now.
+    pub(super) fn present(&self, name: &Name) -> Option<Party> {
+        self.lock().members.get(name).map(Member::party)
     }
 
     /// Resolves at the next [`join`](Self::join) after this call, even if it is polled only then.
@@ -126,9 +143,9 @@ impl Registry {
         self.joined.notified()
     }
 
-    /// The identity of a registration that is not over.
-    pub(super) fn identity(&self, ticket: &Ticket) -> Option<IdentityKey> {
-        self.lock().member(ticket).map(|member| member.certificate.identity())
+    /// Who has a registration that is not over.
+    pub(super) fn party(&self, ticket: &Ticket) -> Option<Party> {
+        self.lock().member(ticket).map(Member::party)
     }
 
     /// Pushes a call to its callee; what to tell the caller. `None` if either is not there.

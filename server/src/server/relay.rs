@@ -188,13 +188,14 @@ impl Relay {
 
     /// Answers a stranger, with no more than was sent.
     fn answer(&mut self, kind: Datagram, datagram: &[u8], source: Target, now: Instant) {
-        if !self.limiter.admits(self.origins.of(source.address)) {
+        let origin = self.origins.of(source.address);
+        if !self.limiter.admits(origin) {
             return;
         }
         let answer = match kind {
             Datagram::Stun => stun::answer(datagram, source.address),
             Datagram::RelayBind => BindFrame::decode(datagram)
-                .and_then(|frame| self.table.bind_frame(&frame, source, now))
+                .and_then(|frame| self.table.bind_frame(&frame, source, origin, now))
                 .map(|frame| frame.encode()),
             Datagram::Quic | Datagram::Unknown => None,
         };

@@ -90,7 +90,8 @@ impl Wire {
         }
         let observed = canonical(self.connection.remote_address());
         claim(services, &name, &certificate, observed).await.map_err(Refusal::Told)?;
-        let seat = services.registry.join(name.clone(), certificate);
+        let origin = services.origins.of(observed);
+        let seat = services.registry.join(name.clone(), certificate, origin);
         let registered = ServerFrame::Registered { relay_port: services.relay_port, observed };
         if self.write(&registered).await.is_err() {
             services.registry.leave(&seat.ticket);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use filefleet_server::{
     protos::{
-        relay::{BindFrame, SessionKey, Side},
+        relay::{BindFrame, NO_COOKIE, SessionKey, Side},
         rendezvous::{ClientFrame, CloseCode, ErrorCode, Proof, ServerFrame, encode},
         stun,
     },
@@ -143,7 +143,7 @@ async fn no_stranger_gets_more_bytes_than_it_sent() {
     assert!(initial.len() >= 1200);
     let mut unknown_version = initial.clone();
     unknown_version[1..5].copy_from_slice(&[0x1a; 4]);
-    let bind = SessionKey::from_bytes([1; 32]).bind(session, Side::Caller, 1, [0; 24]);
+    let bind = |cookie| SessionKey::from_bytes([1; 32]).bind(session, Side::Caller, 1, cookie);
     let (main, relay) = (main_port(&server), server.relay());
     let bare_request = [&[0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42][..], &[1; 12]].concat();
     let hello = BindFrame::Hello { session, side: Side::Caller };
@@ -155,7 +155,8 @@ async fn no_stranger_gets_more_bytes_than_it_sent() {
         ("bare STUN request", bare_request, vec![]),
         ("STUN indication", stun::indication([1; 12]), vec![]),
         ("hello", hello.encode(), vec![relay]),
-        ("bind", bind.encode(), vec![]),
+        ("first bind", bind(NO_COOKIE).encode(), vec![relay]),
+        ("bind with a cookie of another", bind([1; 24]).encode(), vec![]),
         ("garbage", vec![0x0f; 1000], vec![]),
     ];
     for (kind, packet, answered_by) in packets {

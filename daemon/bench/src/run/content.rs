@@ -22,7 +22,12 @@ pub(crate) struct Payload {
 impl Payload {
     /// A single file.
     pub(crate) fn file(dir: &Path, bytes: u64) -> anyhow::Result<Self> {
-        let source = dir.join("large.bin");
+        Self::named(dir, "large.bin", bytes)
+    }
+
+    /// A single file of this name.
+    pub(crate) fn named(dir: &Path, name: &str, bytes: u64) -> anyhow::Result<Self> {
+        let source = dir.join(name);
         write(&source, bytes, &mut fastrand::Rng::with_seed(1))?;
         Ok(Self { source, files: 1, bytes })
     }

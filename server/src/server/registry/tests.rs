@@ -3,6 +3,8 @@ use ed25519_dalek::SigningKey;
 
 use super::*;
 
+const ORIGIN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
 fn certificate(seed: u8) -> DeviceCertificate {
     let device = SigningKey::from_bytes(&[seed + 100; 32]).verifying_key().into();
     DeviceCertificate::issue(&SigningKey::from_bytes(&[seed; 32]), device, "device", 1, 0)
@@ -27,8 +29,8 @@ fn presence(seed: u8, online: bool) -> ServerFrame {
 #[test]
 fn presence_is_shown_between_mutual_contacts_only() {
     let registry = Registry::default();
-    let mut alice = registry.join(name("alice"), certificate(1));
-    let mut bob = registry.join(name("bob"), certificate(2));
+    let mut alice = registry.join(name("alice"), certificate(1), ORIGIN);
+    let mut bob = registry.join(name("bob"), certificate(2), ORIGIN);
     registry.set_contacts(&alice.ticket, true, [identity(2)]);
     assert!(alice.outbox.try_recv().is_err() && bob.outbox.try_recv().is_err());
 
@@ -50,11 +52,12 @@ fn presence_is_shown_between_mutual_contacts_only() {
 #[test]
 fn a_newer_registration_replaces_the_older() {
     let registry = Registry::default();
-    let mut older = registry.join(name("alice"), certificate(1));
-    let newer = registry.join(name("alice"), certificate(1));
+    let mut older = registry.join(name("alice"), certificate(1), ORIGIN);
+    let newer = registry.join(name("alice"), certificate(1), ORIGIN);
     assert_eq!(older.ejected.try_recv().unwrap(), CloseCode::Replaced);
     assert!(!registry.leave(&older.ticket));
-    assert_eq!(registry.present(&name("alice")), Some(identity(1)));
+    let alice = Party { identity: identity(1), origin: ORIGIN };
+    assert_eq!(registry.present(&name("alice")), Some(alice));
     assert!(registry.leave(&newer.ticket));
     assert_eq!(registry.present(&name("alice")), None);
 }
@@ -62,9 +65,9 @@ fn a_newer_registration_replaces_the_older() {
 #[test]
 fn a_call_reaches_the_callee_and_a_refusal_the_caller() {
     let registry = Registry::default();
-    let mut alice = registry.join(name("alice"), certificate(1));
-    let mut bob = registry.join(name("bob"), certificate(2));
-    let mallory = registry.join(name("mallory"), certificate(3));
+    let mut alice = registry.join(name("alice"), certificate(1), ORIGIN);
+    let mut bob = registry.join(name("bob"), certificate(2), ORIGIN);
+    let mallory = registry.join(name("mallory"), certificate(3), ORIGIN);
     let now = Instant::now();
     let told = registry.call(&alice.ticket, &name("bob"), offer(7), now).unwrap();
     assert_eq!((told.name, told.certificate), (name("bob"), certificate(2)));
@@ -84,8 +87,8 @@ fn a_call_reaches_the_callee_and_a_refusal_the_caller() {
 #[test]
 fn a_caller_who_finds_somebody_else_tells_the_callee() {
     let registry = Registry::default();
-    let alice = registry.join(name("alice"), certificate(1));
-    let mut bob = registry.join(name("bob"), certificate(2));
+    let alice = registry.join(name("alice"), certificate(1), ORIGIN);
+    let mut bob = registry.join(name("bob"), certificate(2), ORIGIN);
     registry.call(&alice.ticket, &name("bob"), offer(7), Instant::now()).unwrap();
     let ServerFrame::Incoming { call } = bob.outbox.try_recv().unwrap() else { panic!() };
     let (session, reason) = (call.session, RefuseReason::IdentityChanged);
@@ -97,9 +100,9 @@ fn a_caller_who_finds_somebody_else_tells_the_callee() {
 #[test]
 fn each_side_of_a_call_may_reveal_itself_to_the_other_and_to_nobody_else() {
     let registry = Registry::default();
-    let mut alice = registry.join(name("alice"), certificate(1));
-    let bob = registry.join(name("bob"), certificate(2));
-    let mallory = registry.join(name("mallory"), certificate(3));
+    let mut alice = registry.join(name("alice"), certificate(1), ORIGIN);
+    let bob = registry.join(name("bob"), certificate(2), ORIGIN);
+    let mallory = registry.join(name("mallory"), certificate(3), ORIGIN);
     let call = registry.call(&alice.ticket, &name("bob"), offer(7), Instant::now()).unwrap();
     let (session, observed) = (call.session, "192.0.2.1:9".parse().unwrap());
     registry.reveal(&mallory.ticket, session, observed);
@@ -108,7 +111,7 @@ fn each_side_of_a_call_may_reveal_itself_to_the_other_and_to_nobody_else() {
     registry.reveal(&bob.ticket, session, observed);
     assert_eq!(alice.outbox.try_recv().unwrap(), ServerFrame::Revealed { session, observed });
 
-    let mut bob_again = registry.join(name("bob"), certificate(2));
+    let mut bob_again = registry.join(name("bob"), certificate(2), ORIGIN);
     registry.reveal(&alice.ticket, session, observed);
     assert_eq!(bob_again.outbox.try_recv().unwrap(), ServerFrame::Revealed { session, observed });
     registry.reveal(&bob.ticket, session, observed);
@@ -118,19 +121,19 @@ fn each_side_of_a_call_may_reveal_itself_to_the_other_and_to_nobody_else() {
 #[test]
 fn nobody_calls_who_is_not_there_nor_after_being_replaced() {
     let registry = Registry::default();
-    let alice = registry.join(name("alice"), certificate(1));
+    let alice = registry.join(name("alice"), certificate(1), ORIGIN);
     let now = Instant::now();
     assert!(registry.call(&alice.ticket, &name("bob"), offer(7), now).is_none());
-    let _bob = registry.join(name("bob"), certificate(2));
-    let _newer = registry.join(name("alice"), certificate(1));
+    let _bob = registry.join(name("bob"), certificate(2), ORIGIN);
+    let _newer = registry.join(name("alice"), certificate(1), ORIGIN);
     assert!(registry.call(&alice.ticket, &name("bob"), offer(7), now).is_none());
 }
 
 #[test]
 fn calls_that_are_old_are_forgotten() {
     let registry = Registry::default();
-    let alice = registry.join(name("alice"), certificate(1));
-    let bob = registry.join(name("bob"), certificate(2));
+    let alice = registry.join(name("alice"), certificate(1), ORIGIN);
+    let bob = registry.join(name("bob"), certificate(2), ORIGIN);
     let now = Instant::now();
     registry.call(&alice.ticket, &name("bob"), offer(7), now).unwrap();
     registry.call(&alice.ticket, &name("bob"), offer(9), now + CALL_MEMORY).unwrap();
@@ -143,10 +146,10 @@ fn calls_that_are_old_are_forgotten() {
 #[test]
 fn clients_that_do_not_read_are_shut_out_one_after_the_other() {
     let registry = Registry::default();
-    let caller = registry.join(name("caller"), certificate(1));
+    let caller = registry.join(name("caller"), certificate(1), ORIGIN);
     let (first, second) = (name("first"), name("second"));
     let mut seats = [(&first, 2, 3), (&second, 3, 2)].map(|(name, seed, contact)| {
-        let seat = registry.join(name.clone(), certificate(seed));
+        let seat = registry.join(name.clone(), certificate(seed), ORIGIN);
         registry.set_contacts(&seat.ticket, true, [identity(contact)]);
         seat
     });

@@ -11,8 +11,11 @@ use crate::{
     config::Limits,
     protos::{
         certificate::IdentityKey,
-        relay::{BindFrame, Cookie, CookieKey, Mac, SessionId, SessionKey, Side, Verifier},
+        relay::{
+            BindFrame, Cookie, CookieKey, Mac, NO_COOKIE, SessionId, SessionKey, Side, Verifier,
+        },
     },
+    server::registry::Party,
 };
 
 /// How long a challenge can be answered.
@@ -34,8 +37,8 @@ pub(super) struct Table {
 pub(in crate::server) struct Allocation {
     pub(in crate::server) session: SessionId,
     pub(in crate::server) key: SessionKey,
-    pub(in crate::server) caller: IdentityKey,
-    pub(in crate::server) callee: IdentityKey,
+    pub(in crate::server) caller: Party,
+    pub(in crate::server) callee: Party,
 }
 
 /// Where a batch goes, and from which of the relay's addresses.
@@ -58,6 +61,8 @@ struct RelaySession {
 #[derive(Debug)]
 struct End {
     client: IdentityKey,
+    /// What comes from there needs no challenge to begin with.
+    origin: IpAddr,
     target: Option<Target>,
     /// The largest sequence of a valid bind; a copy of that bind is not larger.
     last_sequence: Option<u64>,
@@ -86,17 +91,22 @@ impl Table {
     /// callee: else anybody could use up anybody's share.)
     pub(super) fn allocate(&mut self, allocation: Allocation, now: Instant) -> bool {
         let Allocation { session, key, caller, callee } = allocation;
-        let made = self.clients.get(&caller).map_or(0, |usage| usage.sessions);
+        let made = self.clients.get(&caller.identity).map_or(0, |usage| usage.sessions);
         if self.sessions.len() >= self.limits.relay_sessions
             || made >= self.limits.relay_sessions_per_client
         {
             return false;
         }
-        for client in [caller, callee] {
+        for client in [caller.identity, callee.identity] {
             let meter = Meter::new(self.limits.relay_client, now);
             self.clients.entry(client).or_insert(Usage { sessions: 0, meter }).sessions += 1;
         }
-        let end = |client| End { client, target: None, last_sequence: None };
+        let end = |Party { identity: client, origin }| End {
+            client,
+            origin,
+            target: None,
+            last_sequence: None,
+        };
         let relay_session = RelaySession {
             verifier: key.verifier(),
             meter: Meter::new(self.limits.relay_session, now),
@@ -157,22 +167,22 @@ impl Table {
             .then_some(target)
     }
 
-    /// Handles a frame of the bind handshake; what to answer, if anything.
+    /// Handles a frame of the bind handshake; what to answer, if anything. `origin` is where the
+    /// source's packets come from.
     pub(super) fn bind_frame(
         &mut self,
         frame: &BindFrame,
         source: Target,
+        origin: IpAddr,
         now: Instant,
     ) -> Option<BindFrame> {
         match *frame {
-            BindFrame::Hello { session, .. } => Some(match self.sessions.contains_key(&session) {
-                true => {
-                    BindFrame::Challenge { session, cookie: self.cookie(source, &session, now) }
-                }
-                false => BindFrame::Gone { session },
-            }),
+            BindFrame::Hello { session, .. } => Some(self.challenge(session, source, now)),
             BindFrame::Bind { session, side, sequence, cookie, mac } => {
-                if !self.is_fresh(&cookie, source, &session, now) {
+                if cookie == NO_COOKIE && !self.expects(&session, side, origin) {
+                    return Some(self.challenge(session, source, now));
+                }
+                if cookie != NO_COOKIE && !self.is_fresh(&cookie, source, &session, now) {
                     return None;
                 }
                 let Some(relay_session) = self.sessions.get(&session) else {
@@ -211,6 +221,19 @@ impl Table {
             }
         }
         BindFrame::Bound { session: id, observed: source.address }
+    }
+
+    /// Whether the client of this side is registered from there, and has not bound yet.
+    fn expects(&self, session: &SessionId, side: Side, origin: IpAddr) -> bool {
+        let end = self.sessions.get(session).map(|session| session.end(side));
+        end.is_some_and(|end| end.origin == origin && end.last_sequence.is_none())
+    }
+
+    fn challenge(&self, session: SessionId, source: Target, now: Instant) -> BindFrame {
+        match self.sessions.contains_key(&session) {
+            true => BindFrame::Challenge { session, cookie: self.cookie(source, &session, now) },
+            false => BindFrame::Gone { session },
+        }
     }
 
     fn cookie(&self, source: Target, session: &SessionId, now: Instant) -> Cookie {

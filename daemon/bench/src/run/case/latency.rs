@@ -1,5 +1,6 @@
 //! A file of 1 KiB, from the start of `ffctl` to its end: between daemons that have just been
-//! started, so that no link is there yet, and between those that have one.
+//! started, so that no link is there yet, and between those that have one. Each has a name that was
+//! not sent before, or the receiver would be asked first what it has.
 
 use std::time::Duration;
 
@@ -30,12 +31,16 @@ pub(super) fn run(setting: &Setting) -> anyhow::Result<Vec<Report>> {
 
 fn on(setting: &Setting, site: &Site, title: &str, bound: f64) -> anyhow::Result<Report> {
     let scratch = scratch_in(&setting.memory_dir)?;
-    let payload = Payload::file(&folder(scratch.path(), "source")?, BYTES)?;
+    let source = folder(scratch.path(), "source")?;
     let mut fleet = Fleet::start(site, &setting.programs, &folder(scratch.path(), "fleet")?)?;
     let (mut cold, mut warm) = (Vec::new(), Vec::new());
     for round in 0..=setting.rounds {
         fleet.restart()?;
-        let runs = [fleet.run(&payload)?, fleet.run(&payload)?];
+        let run = |which| {
+            let payload = Payload::named(&source, &format!("{which}-{round}"), BYTES)?;
+            fleet.run(&payload)
+        };
+        let runs = [run("cold")?, run("warm")?];
         if round > 0 {
             cold.push(runs[0]);
             warm.push(runs[1]);

@@ -4,6 +4,10 @@ use super::*;
 const SESSION: SessionId = [1; 16];
 const KEY: SessionKey = SessionKey::from_bytes([2; 32]);
 
+/// Where the two are registered from, and another place.
+const ORIGIN: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+const ELSEWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(198, 51, 100, 1));
+
 /// A table with one session, and the time its tests run on.
 struct Relay {
     table: Table,
@@ -14,8 +18,12 @@ fn target(port: u16) -> Target {
     Target { address: SocketAddr::from(([192, 0, 2, 1], port)), local_ip: None }
 }
 
+fn party(seed: u8) -> Party {
+    Party { identity: IdentityKey::from_bytes([seed; 32]), origin: ORIGIN }
+}
+
 fn allocation(session: SessionId) -> Allocation {
-    let [caller, callee] = [10, 11].map(|seed| IdentityKey::from_bytes([seed; 32]));
+    let [caller, callee] = [10, 11].map(party);
     Allocation { session, key: KEY, caller, callee }
 }
 
@@ -33,7 +41,7 @@ impl Relay {
 
     fn challenge(&mut self, source: Target, session: SessionId) -> Cookie {
         let hello = BindFrame::Hello { session, side: Side::Caller };
-        match self.table.bind_frame(&hello, source, self.now) {
+        match self.table.bind_frame(&hello, source, ELSEWHERE, self.now) {
             Some(BindFrame::Challenge { cookie, .. }) => cookie,
             other => panic!("{other:?}"),
         }
@@ -42,7 +50,7 @@ impl Relay {
     fn bind(&mut self, port: u16, side: Side, sequence: u64) -> Option<BindFrame> {
         let cookie = self.challenge(target(port), SESSION);
         let bind = KEY.bind(SESSION, side, sequence, cookie);
-        self.table.bind_frame(&bind, target(port), self.now)
+        self.table.bind_frame(&bind, target(port), ELSEWHERE, self.now)
     }
 
     fn bind_both(&mut self) {
@@ -86,9 +94,28 @@ fn members_of_different_sessions_never_reach_each_other() {
     assert!(relay.table.allocate(allocation([4; 16]), relay.now));
     let cookie = relay.challenge(target(3), [4; 16]);
     let bind = KEY.bind([4; 16], Side::Caller, 1, cookie);
-    relay.table.bind_frame(&bind, target(3), relay.now).unwrap();
+    relay.table.bind_frame(&bind, target(3), ELSEWHERE, relay.now).unwrap();
     assert_eq!(relay.forward(3), None);
     assert_eq!(relay.forward(1), Some(target(2)));
+}
+
+#[test]
+fn the_first_bind_needs_no_challenge_from_where_the_client_is_registered() {
+    let mut relay = Relay::new();
+    let (caller, callee) = (target(1), target(2));
+    let first = |side| KEY.bind(SESSION, side, 1, NO_COOKIE);
+    let forged = SessionKey::from_bytes([9; 32]).bind(SESSION, Side::Caller, 1, NO_COOKIE);
+    assert_eq!(relay.table.bind_frame(&forged, caller, ORIGIN, relay.now), None);
+    let bound = BindFrame::Bound { session: SESSION, observed: caller.address };
+    let answer = relay.table.bind_frame(&first(Side::Caller), caller, ORIGIN, relay.now);
+    assert_eq!(answer, Some(bound));
+    let challenged = |answer| matches!(answer, Some(BindFrame::Challenge { .. }));
+    let answer = relay.table.bind_frame(&first(Side::Callee), callee, ELSEWHERE, relay.now);
+    assert!(challenged(answer), "it is registered from another address");
+    let moved = KEY.bind(SESSION, Side::Caller, 2, NO_COOKIE);
+    let answer = relay.table.bind_frame(&moved, target(9), ORIGIN, relay.now);
+    assert!(challenged(answer), "only the first");
+    assert_eq!(relay.forward(1), None, "nobody else is bound");
 }
 
 #[test]
@@ -96,16 +123,16 @@ fn a_replayed_bind_is_refused() {
     let mut relay = Relay::new();
     let cookie = relay.challenge(target(1), SESSION);
     let bind = KEY.bind(SESSION, Side::Caller, 5, cookie);
-    assert!(relay.table.bind_frame(&bind, target(1), relay.now).is_some());
-    assert_eq!(relay.table.bind_frame(&bind, target(1), relay.now), None);
+    assert!(relay.table.bind_frame(&bind, target(1), ELSEWHERE, relay.now).is_some());
+    assert_eq!(relay.table.bind_frame(&bind, target(1), ELSEWHERE, relay.now), None);
     let older = KEY.bind(SESSION, Side::Caller, 4, cookie);
-    assert_eq!(relay.table.bind_frame(&older, target(1), relay.now), None);
+    assert_eq!(relay.table.bind_frame(&older, target(1), ELSEWHERE, relay.now), None);
     // From another address the cookie does not hold, and a cookie for it needs another MAC.
-    assert_eq!(relay.table.bind_frame(&bind, target(9), relay.now), None);
+    assert_eq!(relay.table.bind_frame(&bind, target(9), ELSEWHERE, relay.now), None);
     let BindFrame::Bind { session, side, mac, .. } = bind else { unreachable!() };
     let cookie = relay.challenge(target(9), SESSION);
     let moved = BindFrame::Bind { session, side, sequence: 6, cookie, mac };
-    assert_eq!(relay.table.bind_frame(&moved, target(9), relay.now), None);
+    assert_eq!(relay.table.bind_frame(&moved, target(9), ELSEWHERE, relay.now), None);
 }
 
 #[test]
@@ -113,12 +140,12 @@ fn a_bind_with_another_key_or_an_old_cookie_is_refused() {
     let mut relay = Relay::new();
     let cookie = relay.challenge(target(1), SESSION);
     let forged = SessionKey::from_bytes([9; 32]).bind(SESSION, Side::Caller, 1, cookie);
-    assert_eq!(relay.table.bind_frame(&forged, target(1), relay.now), None);
+    assert_eq!(relay.table.bind_frame(&forged, target(1), ELSEWHERE, relay.now), None);
 
     let bind = KEY.bind(SESSION, Side::Caller, 1, cookie);
     let late = relay.now + COOKIE_LIFETIME + Duration::from_secs(1);
-    assert_eq!(relay.table.bind_frame(&bind, target(1), late), None);
-    assert!(relay.table.bind_frame(&bind, target(1), relay.now).is_some());
+    assert_eq!(relay.table.bind_frame(&bind, target(1), ELSEWHERE, late), None);
+    assert!(relay.table.bind_frame(&bind, target(1), ELSEWHERE, relay.now).is_some());
 }
 
 #[test]
@@ -147,13 +174,13 @@ fn an_unknown_session_is_gone() {
     let session = [9; 16];
     let hello = BindFrame::Hello { session, side: Side::Caller };
     let gone = Some(BindFrame::Gone { session });
-    assert_eq!(relay.table.bind_frame(&hello, target(1), relay.now), gone);
+    assert_eq!(relay.table.bind_frame(&hello, target(1), ELSEWHERE, relay.now), gone);
 
     let cookie = relay.challenge(target(1), SESSION);
     relay.table.release(&SESSION);
     let bind = KEY.bind(SESSION, Side::Caller, 1, cookie);
     let gone = Some(BindFrame::Gone { session: SESSION });
-    assert_eq!(relay.table.bind_frame(&bind, target(1), relay.now), gone);
+    assert_eq!(relay.table.bind_frame(&bind, target(1), ELSEWHERE, relay.now), gone);
     assert!(relay.is_empty());
 }
 
@@ -165,7 +192,7 @@ fn frames_only_a_relay_sends_are_ignored() {
         BindFrame::Bound { session: SESSION, observed: target(1).address },
         BindFrame::Gone { session: SESSION },
     ] {
-        assert_eq!(relay.table.bind_frame(&frame, target(1), relay.now), None);
+        assert_eq!(relay.table.bind_frame(&frame, target(1), ELSEWHERE, relay.now), None);
     }
 }
 
@@ -198,7 +225,7 @@ fn sessions_are_limited_in_all_and_per_caller() {
     let now = relay.now;
     assert!(relay.table.allocate(allocation([2; 16]), now));
     assert!(!relay.table.allocate(allocation([3; 16]), now));
-    let caller = IdentityKey::from_bytes([20; 32]);
+    let caller = party(20);
     let from_other = |session| Allocation { caller, ..allocation(session) };
     assert!(relay.table.allocate(from_other([4; 16]), now));
     assert!(!relay.table.allocate(from_other([5; 16]), now));
