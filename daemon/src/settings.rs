@@ -109,6 +109,9 @@ const KEYS: &[Key] = &[
     },
 ];
 
+/// What a running daemon is: another name or server in the file counts from the next start on.
+const OF_THE_RUN: &[&str] = &["name", "server"];
+
 /// The settings as last read from their file.
 #[derive(Debug)]
 pub(crate) struct Settings {
@@ -120,21 +123,7 @@ impl Settings {
     /// Reads the file; one that does not exist is an empty one. Values that are wrong are errors, so
     /// that a slip never silently changes what is accepted.
     pub(crate) fn open(file_path: &Path) -> Result<Self, SettingsError> {
-        let text = match fs::read_to_string(file_path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(source) => {
-                return Err(SettingsError::File { file_path: file_path.to_owned(), source });
-            }
-        };
-        let document = text
-            .parse()
-            .map_err(|source| SettingsError::Syntax { file_path: file_path.to_owned(), source })?;
-        let settings = Self { file_path: file_path.to_owned(), document };
-        for key in KEYS {
-            check(key, &settings.raw(key))?;
-        }
-        Ok(settings)
+        Ok(Self { file_path: file_path.to_owned(), document: read(file_path)? })
     }
 
     /// Keys in the file that mean nothing, for a warning.
@@ -201,11 +190,7 @@ impl Settings {
     }
 
     fn raw(&self, key: &Key) -> String {
-        match self.document.get(key.name) {
-            Some(Item::Value(Value::String(text))) => text.value().clone(),
-            Some(Item::Value(value)) => value.clone().decorated("", "").to_string(),
-            _ => key.default.to_owned(),
-        }
+        raw(&self.document, key)
     }
 
     /// One setting, as it is shown.
@@ -224,11 +209,12 @@ impl Settings {
         KEYS.iter().filter_map(|key| self.show(key.name).ok()).collect()
     }
 
-    /// Changes one setting and writes the file; nothing is changed if that fails.
-    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), SettingsError> {
+    /// Changes one setting in the file, and takes over what a person has changed there meanwhile.
+    /// Gives that one and the others that are different now. Nothing is changed if this fails.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<Vec<Setting>, SettingsError> {
         let key = key(name)?;
         check(key, value)?;
-        let mut document = self.document.clone();
+        let mut document = read(&self.file_path)?;
         match value {
             "" => drop(document.remove(key.name)),
             _ => document[key.name] = toml_edit::value(value),
@@ -237,8 +223,41 @@ impl Settings {
         create_private_dir(dir)
             .and_then(|()| replace_private_file(&self.file_path, document.to_string().as_bytes()))
             .map_err(|source| SettingsError::File { file_path: self.file_path.clone(), source })?;
-        self.document = document;
-        Ok(())
+        let before = std::mem::replace(&mut self.document, document);
+        for of_the_run in OF_THE_RUN.iter().filter(|other| **other != key.name) {
+            match before.get(of_the_run) {
+                Some(item) => self.document[of_the_run] = item.clone(),
+                None => drop(self.document.remove(of_the_run)),
+            }
+        }
+        let changed = |other: &&Key| other.name == name || raw(&before, other) != self.raw(other);
+        Ok(KEYS.iter().filter(changed).filter_map(|key| self.show(key.name).ok()).collect())
+    }
+}
+
+/// Reads the file and makes sure that its values are right.
+fn read(file_path: &Path) -> Result<DocumentMut, SettingsError> {
+    let text = match fs::read_to_string(file_path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        Err(source) => {
+            return Err(SettingsError::File { file_path: file_path.to_owned(), source });
+        }
+    };
+    let document = text
+        .parse()
+        .map_err(|source| SettingsError::Syntax { file_path: file_path.to_owned(), source })?;
+    for key in KEYS {
+        check(key, &raw(&document, key))?;
+    }
+    Ok(document)
+}
+
+fn raw(document: &DocumentMut, key: &Key) -> String {
+    match document.get(key.name) {
+        Some(Item::Value(Value::String(text))) => text.value().clone(),
+        Some(Item::Value(value)) => value.clone().decorated("", "").to_string(),
+        _ => key.default.to_owned(),
     }
 }
 
@@ -318,6 +337,41 @@ mod tests {
         assert!(!again.show("accept-strangers").unwrap().is_default);
         settings.set("accept-strangers", "").unwrap();
         assert_eq!(settings.accept_strangers(), Accept::Ask);
+    }
+
+    #[test]
+    fn a_change_keeps_and_takes_over_what_a_person_has_changed_meanwhile() {
+        let (dir, settings) = in_file("port = 7000\nname = \"alice\"\n");
+        let mut settings = settings.unwrap();
+        let file_path = dir.path().join("settings.toml");
+        let edited = "# edited\nport = 7001\nmax-size = 5\nname = \"carol\"\n";
+        fs::write(&file_path, edited).unwrap();
+        let changed = settings.set("receiving", "paused").unwrap();
+        let changed: Vec<_> = changed.iter().map(|setting| setting.key.as_str()).collect();
+        assert_eq!(changed, ["receiving", "max-size", "port"]);
+        assert_eq!(
+            (settings.port(), settings.max_size(), settings.is_paused()),
+            (7001, Some(5), true)
+        );
+        let text = fs::read_to_string(&file_path).unwrap();
+        assert!(text.starts_with(edited), "{text}");
+        // Who this is does not change under a running daemon.
+        assert_eq!(settings.name(), Some("alice".parse().unwrap()));
+        settings.set("name", "bob").unwrap();
+        assert_eq!(settings.name(), Some("bob".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_file_that_a_person_has_broken_is_left_alone() {
+        let (dir, settings) = in_file("port = 7000\n");
+        let mut settings = settings.unwrap();
+        let file_path = dir.path().join("settings.toml");
+        for broken in ["port = \"", "port = 70000\n"] {
+            fs::write(&file_path, broken).unwrap();
+            assert!(settings.set("receiving", "paused").is_err(), "{broken}");
+            assert_eq!(fs::read_to_string(&file_path).unwrap(), broken);
+            assert_eq!((settings.port(), settings.is_paused()), (7000, false));
+        }
     }
 
     #[test]

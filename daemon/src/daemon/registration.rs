@@ -71,7 +71,7 @@ impl Daemon {
         let saved = self
             .settings
             .set("name", name.as_str())
-            .and_then(|()| self.settings.set("server", &server.to_string()));
+            .and_then(|_| self.settings.set("server", &server.to_string()));
         if let Err(failure) = saved {
             return drop(answer.send(Err(error::of_settings(&failure))));
         }
@@ -157,11 +157,19 @@ impl Daemon {
         }
     }
 
+    /// Who is online is not known any more; those who watch hear of it.
+    fn forget_presence(&mut self) {
+        let known = std::mem::take(&mut self.online);
+        let contacts = self.contacts.values().filter(|it| known.contains_key(&it.identity));
+        let views: Vec<_> = contacts.map(|contact| self.contact_view(contact)).collect();
+        views.into_iter().for_each(|view| self.show(&Shown::Contact(view)));
+    }
+
     /// The registration may be another one, or none.
     fn on_registration(&mut self) {
         let registered = self.registration_state().is_some_and(|state| state.registered);
         if !registered {
-            self.online.clear();
+            self.forget_presence();
         }
         self.show_registration();
         if registered && !std::mem::replace(&mut self.registered, registered) {

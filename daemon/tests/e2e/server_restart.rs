@@ -91,3 +91,18 @@ fn a_daemon_that_starts_before_its_server_registers_and_sends_when_that_comes() 
     watching.ended(&id, "done");
     assert_eq!(pair.bob.received_names(), ["letter"]);
 }
+
+#[test]
+fn who_watches_hears_that_nobody_is_known_to_be_online_without_a_server() {
+    let Pair { alice, bob, server } = Pair::trusting();
+    alice.accept("bob", "ask");
+    let mut watching = alice.watch();
+    let is_bob = |contact: &serde_json::Value| contact["name"] == "bob";
+    if alice.json(&["contacts", "show", "bob"])["online"] != true {
+        watching.until("contact", |contact| is_bob(contact) && contact["online"] == true);
+    }
+    server.stop().done();
+    watching.until("contact", |contact| is_bob(contact) && contact["online"].is_null());
+    assert!(alice.json(&["contacts", "show", "bob"])["online"].is_null());
+    drop(bob);
+}
