@@ -1,4 +1,4 @@
-//! A client of the daemon: calls, one after the other, or events.
+//! A client of the daemon: calls, one after the other, or events; or bytes that belong to a call.
 //!
 //! A connection serves either calls ([`Client::call`]) or a watcher ([`Client::watch`]); a program
 //! that wants both at once opens two.
@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 
 use crate::home::Home;
+use crate::proto::chunk;
 use crate::proto::frame::{self, FrameError, LineReader};
 use crate::proto::{Call, ControlError, Event, Hello, Message, Reply, Request, VERSION};
 use crate::socket::{self, ConnectError, Stream};
@@ -100,8 +101,20 @@ impl Client {
             return Err(ClientError::TooLong);
         }
         self.stream.write_all(&line).await.map_err(io_error)?;
+        self.answer().await
+    }
+
+    async fn answer(&mut self) -> Result<Reply, ClientError> {
         match next_message(&mut self.lines).await? {
             Message::Response(response) if response.id == self.last_id => Ok(response.result?),
+            _ => Err(ClientError::UnexpectedReply),
+        }
+    }
+
+    /// Asks something that is followed by bytes, such as [`Call::SendStream`].
+    pub async fn upload(mut self, call: Call) -> Result<Upload, ClientError> {
+        match self.call(call).await? {
+            Reply::Ready => Ok(Upload(self)),
             _ => Err(ClientError::UnexpectedReply),
         }
     }
@@ -111,6 +124,37 @@ impl Client {
         match self.call(Call::Watch).await? {
             Reply::Done => Ok(Watch { lines: self.lines, _stream: self.stream }),
             _ => Err(ClientError::UnexpectedReply),
+        }
+    }
+}
+
+/// A connection on which bytes go to the daemon. Dropped before [`finish`](Self::finish), it lets the
+/// daemon know that they broke off.
+#[derive(Debug)]
+pub struct Upload(Client);
+
+impl Upload {
+    /// Hands over the next bytes. Not cancel safe: after a call that was abandoned, drop it.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), ClientError> {
+        for part in bytes.chunks(chunk::MAX_CHUNK) {
+            self.put(part).await?;
+        }
+        Ok(())
+    }
+
+    /// Says that this is all, and waits for the answer; the connection may be used for other calls.
+    pub async fn finish(mut self) -> Result<(Reply, Client), ClientError> {
+        self.put(&[]).await?;
+        let reply = self.0.answer().await?;
+        Ok((reply, self.0))
+    }
+
+    /// A daemon that cannot take more says why and hangs up.
+    async fn put(&mut self, part: &[u8]) -> Result<(), ClientError> {
+        let Err(error) = self.0.stream.write_all(&chunk::encode(part)).await else { return Ok(()) };
+        match self.0.answer().await {
+            Err(refused @ ClientError::Refused(_)) => Err(refused),
+            _ => Err(io_error(error)),
         }
     }
 }

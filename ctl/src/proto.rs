@@ -15,9 +15,11 @@
 //! Names, file names and messages in views are text as their owners wrote it. Whoever puts them on
 //! a screen passes them through [`text`](crate::text).
 
+pub mod chunk;
 mod error;
 mod event;
 pub mod frame;
+mod options;
 mod reply;
 mod request;
 mod view;
@@ -27,11 +29,12 @@ use serde::{Deserialize, Serialize};
 
 pub use error::{ControlError, ErrorCode};
 pub use event::Event;
+pub use options::{MAX_TEXT, MIN_LIMIT, SendOptions};
 pub use reply::{Reply, Setting};
 pub use request::{Call, Change, Passphrase, Request};
 pub use view::{
     Accept, ContactView, Direction, EntryKind, EntryView, FileFailure, LinkKind, RequestPage,
-    RequestView, StateView, StatusView, TransferState, TransferView,
+    RequestView, StateView, StatusView, SurveyView, TransferState, TransferView,
 };
 pub use wire_path::WirePath;
 
@@ -81,6 +84,7 @@ enum Outcome {
 /// Any line that the daemon sends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "most messages are events, and they pass one by one")]
 pub enum Message {
     /// The first line.
     Hello(Hello),

@@ -120,6 +120,16 @@ impl<S: AsyncRead + AsyncWrite + Send + 'static> ServerConnection<S> {
         }
     }
 
+    /// The next bytes of the stream that follows on a call; `None` at its end. That the client is gone
+    /// before is an error. Cancel safe.
+    pub async fn next_chunk(&mut self) -> Result<Option<&[u8]>, FrameError> {
+        tokio::select! {
+            biased;
+            () = self.responder.queue.closed() => Err(FrameError::Truncated),
+            chunk = self.lines.next_chunk() => chunk,
+        }
+    }
+
     /// Writes out what was answered so far, then closes the connection. From then on, nobody hears
     /// what a [`Responder`] of it says.
     pub async fn close(mut self) {

@@ -223,6 +223,7 @@ pub fn transfer(state: TransferState) -> TransferView {
         peer: "bob".to_owned(),
         state,
         label: "holiday".to_owned(),
+        text: None,
         files: 3,
         files_done: if done { 3 } else { 1 },
         bytes: 3000,
@@ -230,7 +231,9 @@ pub fn transfer(state: TransferState) -> TransferView {
         files_there: 0,
         bytes_there: 0,
         sent_bytes: if done { 3000 } else { 1000 },
+        received_bytes: 0,
         total_known: true,
+        limit: None,
         rate: 500,
         link: Some(LinkKind::Direct),
         links: BTreeMap::from([(LinkKind::Direct, 2000), (LinkKind::Relayed, 1000)]),
@@ -259,6 +262,7 @@ pub fn request(id: &str, from: &str) -> RequestView {
         bytes: 10,
         total_known: false,
         names: vec!["a".to_owned(), "b".to_owned()],
+        text: None,
         received_at: 1_700_000_000,
     }
 }

@@ -4,6 +4,7 @@
 pub(crate) mod calls;
 pub(crate) mod error;
 pub(crate) mod invite;
+mod upload;
 pub(crate) mod view;
 
 use filefleet_ctl::proto::{Call, Hello, Reply, Request, VERSION};
@@ -14,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::Event;
+use crate::spool::Spool;
 
 /// Clients that may be connected at once. They are the user's own programs; more are a mistake.
 const MAX_CLIENTS: usize = 128;
@@ -24,6 +26,7 @@ const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 pub(crate) async fn serve(
     listener: Listener,
     events: mpsc::Sender<Event>,
+    spool: Spool,
     stop: CancellationToken,
 ) -> Listener {
     let mut clients = JoinSet::new();
@@ -33,7 +36,10 @@ pub(crate) async fn serve(
             () = stop.cancelled() => break,
             Some(_) = clients.join_next() => {}
             accepted = listener.accept(), if clients.len() < MAX_CLIENTS => match accepted {
-                Ok(stream) => drop(clients.spawn(serve_client(stream, events.clone(), stop.clone()))),
+                Ok(stream) => {
+                    let (events, spool, stop) = (events.clone(), spool.clone(), stop.clone());
+                    clients.spawn(serve_client(stream, events, spool, stop));
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot take a control connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -46,7 +52,12 @@ pub(crate) async fn serve(
     listener
 }
 
-async fn serve_client(stream: Stream, events: mpsc::Sender<Event>, stop: CancellationToken) {
+async fn serve_client(
+    stream: Stream,
+    events: mpsc::Sender<Event>,
+    spool: Spool,
+    stop: CancellationToken,
+) {
     let hello = Hello {
         version: VERSION,
         daemon: env!("CARGO_PKG_VERSION").to_owned(),
@@ -61,7 +72,12 @@ async fn serve_client(stream: Stream, events: mpsc::Sender<Event>, stop: Cancell
         };
         match request {
             Ok(Some(request)) => {
-                if !answer(&connection, request, &events).await {
+                let goes_on = tokio::select! {
+                    biased;
+                    () = stop.cancelled(), if matches!(request.call, Call::SendStream { .. }) => false,
+                    goes_on = answer(&mut connection, request.clone(), &events, &spool) => goes_on,
+                };
+                if !goes_on {
                     break;
                 }
             }
@@ -75,11 +91,12 @@ async fn serve_client(stream: Stream, events: mpsc::Sender<Event>, stop: Cancell
     connection.close().await;
 }
 
-/// Answers one request; false when the daemon ends.
+/// Answers one request; false when the daemon ends, or the connection is of no more use.
 async fn answer(
-    connection: &ServerConnection<Stream>,
+    connection: &mut ServerConnection<Stream>,
     Request { id, call }: Request,
     events: &mpsc::Sender<Event>,
+    spool: &Spool,
 ) -> bool {
     let responder = connection.responder();
     if matches!(call, Call::Watch) {
@@ -87,10 +104,13 @@ async fn answer(
         return events.send(Event::Watch { responder }).await.is_ok();
     }
     let (answer, answered) = oneshot::channel();
-    if events.send(Event::Call { call, answer }).await.is_err() {
+    if events.send(Event::Call { call: call.clone(), answer }).await.is_err() {
         return false;
     }
     let result = answered.await.unwrap_or_else(|_| Err(error::stopping()));
+    if matches!(result, Ok(Reply::Ready)) {
+        return upload::take(connection, (id, call), spool, events).await;
+    }
     responder.respond(id, result);
     true
 }

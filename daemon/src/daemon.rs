@@ -9,6 +9,7 @@ mod people;
 mod receptions;
 mod registration;
 mod requests;
+mod spooled;
 mod transfers;
 
 use std::collections::{BTreeMap, HashMap};
@@ -36,11 +37,13 @@ use crate::error::DaemonError;
 use crate::identity::Identity;
 use crate::peer::{PeerEvent, Peers, PeersConfig, Session};
 use crate::settings::Settings;
+use crate::spool::Spool;
 use crate::store::{Contact, Outgoing, Store, StoreThread, TransferRecord};
 use crate::supervisor::{self, Watchdog};
 use crate::transfer::{Engine, TransferId, Unrouted};
 
 pub(crate) use self::people::{ContactChange, Person};
+pub(crate) use self::spooled::Spooled;
 
 /// Where an answer to a control call goes. A client that is gone does not need it.
 pub(crate) type Answer = oneshot::Sender<Result<Reply, ControlError>>;
@@ -73,6 +76,8 @@ pub(crate) enum Event {
     NotReached { id: TransferId },
     /// What is to be sent is there.
     SourcesFound { to: Name, plan: Outgoing, answer: Answer },
+    /// What was not in a file lies in the spool.
+    Spooled { spooled: Spooled, answer: Answer },
     /// A page that was asked of a request's sender should have come by now.
     PageLate { id: TransferId, offset: u64 },
     /// What the user must hear about.
@@ -90,6 +95,7 @@ const MAX_WARNINGS: usize = 20;
 /// The daemon's state, owned by its loop.
 pub(crate) struct Daemon {
     home: Home,
+    spool: Spool,
     identity: Identity,
     settings: Settings,
     store: Store,
@@ -163,6 +169,7 @@ async fn run_once(
     let gate: Arc<Pins> = Arc::clone(&pins);
     let peers = Peers::start(config, gate, peer_events).map_err(DaemonError::Socket)?;
     let mut daemon = Daemon {
+        spool: Spool::in_dir(home.state_dir()),
         home,
         identity,
         settings,
@@ -186,7 +193,8 @@ async fn run_once(
         restart: false,
     };
     daemon.load().await?;
-    let control = tokio::spawn(crate::control::serve(listener, events, daemon.stop.clone()));
+    let (spool, stop) = (daemon.spool.clone(), daemon.stop.clone());
+    let control = tokio::spawn(crate::control::serve(listener, events, spool, stop));
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "ready");
     supervisor::tell_ready();
     daemon.run(inbox).await;
@@ -281,6 +289,7 @@ impl Daemon {
             }
             Event::NotReached { id } => self.show_request(id),
             Event::SourcesFound { to, plan, answer } => self.on_sources_found(&to, plan, answer),
+            Event::Spooled { spooled, answer } => self.on_spooled(spooled, answer),
             Event::PageLate { id, offset } => self.on_page_late(id, offset),
             Event::Warning(text) => self.warn(text),
         }

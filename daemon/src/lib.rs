@@ -20,6 +20,7 @@ mod memory;
 pub mod peer;
 mod policy;
 mod settings;
+mod spool;
 mod store;
 mod supervisor;
 pub mod transfer;

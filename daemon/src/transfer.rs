@@ -24,6 +24,7 @@ mod zeros;
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -36,6 +37,7 @@ use tokio_util::task::TaskTracker;
 use self::progress::{Fault, Progress};
 use self::proto::{Envelope, Message};
 pub(crate) use self::proto::{Reason, TransferId};
+use self::receive::Ends;
 pub(crate) use self::receive::Reception;
 use self::receive::streams::{self, Budget, NOT_WANTED};
 use self::receive::writer::Job;
@@ -118,7 +120,14 @@ struct Route {
     /// learns it with its first session.
     identity: Option<IdentityKey>,
     mailbox: mpsc::Sender<Inbound>,
-    jobs: Option<mpsc::Sender<Job>>,
+    inlet: Option<Inlet>,
+}
+
+/// Where the blocks of an incoming transfer go, and the count of what came.
+#[derive(Debug, Clone)]
+struct Inlet {
+    jobs: mpsc::Sender<Job>,
+    received: Arc<AtomicU64>,
 }
 
 /// One run of a transfer, told from others by its mailbox.
@@ -151,7 +160,7 @@ impl Engine {
     pub(crate) fn send(&self, order: Order, peers: &Peers) -> Running {
         let (id, identity) = (order.id, order.expected);
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
-        let run = self.route_to(id, Route { identity, mailbox, jobs: None });
+        let run = self.route_to(id, Route { identity, mailbox, inlet: None });
         let (progress, stop, running) = self.prepare();
         let wake = Arc::clone(&running.wake);
         let task = send::run(order, peers.clone(), inbox, progress, stop, wake);
@@ -169,9 +178,12 @@ impl Engine {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let jobs = mpsc::channel(JOB_QUEUE);
         let identity = Some(session.identity());
-        let run = self.route_to(id, Route { identity, mailbox, jobs: Some(jobs.0.clone()) });
+        let received = Arc::<AtomicU64>::default();
+        let inlet = Some(Inlet { jobs: jobs.0.clone(), received: Arc::clone(&received) });
+        let run = self.route_to(id, Route { identity, mailbox, inlet });
         let (progress, stop, running) = self.prepare();
-        self.spawn(run, receive::run(reception, store, session, inbox, jobs, progress, stop));
+        let ends = Ends { mailbox: inbox, jobs, received, progress, stop };
+        self.spawn(run, receive::run(reception, store, session, ends));
         running
     }
 
@@ -317,14 +329,15 @@ impl Engine {
     async fn take_stream(&self, session: &Session, mut incoming: IncomingStream, budget: &Budget) {
         let result = async {
             let prefix = streams::read_prefix(&mut incoming).await?;
-            let route = self.route(prefix.transfer, session).and_then(|route| route.jobs);
-            let Some(jobs) = route else {
+            let inlet = self.route(prefix.transfer, session).and_then(|route| route.inlet);
+            let Some(inlet) = inlet else {
                 // An error says that the stream is over anyway.
                 let _ = incoming.stream.stop(NOT_WANTED);
                 return Err(streams::StreamError::NotWanted);
             };
-            let job = streams::read_job(incoming, prefix, budget).await?;
-            jobs.send(job).await.map_err(|_| streams::StreamError::NotWanted)
+            let (job, bytes) = streams::read_job(incoming, prefix, budget).await?;
+            inlet.received.fetch_add(bytes, Ordering::Relaxed);
+            inlet.jobs.send(job).await.map_err(|_| streams::StreamError::NotWanted)
         };
         match result.await {
             Ok(()) => {}

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use filefleet_ctl::Home;
-use filefleet_ctl::proto::Call;
+use filefleet_ctl::proto::{Call, SendOptions};
 
 use crate::action::Action;
 use crate::dialog::Pick;
@@ -130,7 +130,12 @@ const NO_DIALOG: &str = "no file dialog can be shown: install xdg-desktop-portal
 
 fn send(to: String, paths: Vec<PathBuf>) -> Option<Effect> {
     let paths: Vec<_> = paths.into_iter().map(Into::into).collect();
-    (!paths.is_empty()).then_some(Effect::Call(Call::Send { to, paths, no_queue: false }))
+    (!paths.is_empty()).then_some(Effect::Call(Call::Send {
+        to,
+        paths,
+        no_queue: false,
+        options: SendOptions::default(),
+    }))
 }
 
 #[cfg(test)]

@@ -68,6 +68,8 @@ pub enum ErrorCode {
     DiskFull,
     /// Somebody cancelled the transfer.
     Cancelled,
+    /// It was to be cancelled and had arrived already.
+    Delivered,
     /// A source file changed while it was sent.
     SourceChanged,
     /// The transfer stopped before its end, for instance with the other daemon.

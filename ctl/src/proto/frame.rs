@@ -1,9 +1,11 @@
-//! Lines: how messages are cut out of a stream, and how long one may be.
+//! Lines: how messages are cut out of a stream, and how long one may be; and chunks, where bytes follow.
 
 use std::io;
 
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::chunk::{HEADER, MAX_CHUNK};
 
 /// Longest line that the daemon reads from a client. The longest honest one is a `send` with
 /// thousands of paths.
@@ -26,8 +28,8 @@ pub enum FrameError {
     /// The line is no message.
     #[error("a line cannot be understood: {0}")]
     Malformed(#[from] serde_json::Error),
-    /// The stream ended in the middle of a line.
-    #[error("the connection ended in the middle of a line")]
+    /// The stream ended in the middle of a line, or before the end of a stream of bytes.
+    #[error("the connection ended too early")]
     Truncated,
     /// The stream failed.
     #[error(transparent)]
@@ -80,6 +82,40 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     }
 }
 
+/// Streams of bytes.
+impl<R: AsyncRead + Unpin> LineReader<R> {
+    /// The next chunk of a stream of bytes that follows on a line, or `None` at its end; after it come
+    /// lines again.
+    ///
+    /// Cancel safe, as [`next_line`](Self::next_line) is.
+    pub async fn next_chunk(&mut self) -> Result<Option<&[u8]>, FrameError> {
+        self.buffer.drain(..std::mem::take(&mut self.taken));
+        self.searched = 0;
+        self.fill(HEADER).await?;
+        let mut header = [0; HEADER];
+        header.copy_from_slice(&self.buffer[..HEADER]);
+        let len = usize::try_from(u32::from_be_bytes(header)).unwrap_or(usize::MAX);
+        if len > MAX_CHUNK {
+            return Err(FrameError::TooLong(MAX_CHUNK));
+        }
+        self.fill(HEADER + len).await?;
+        self.taken = HEADER + len;
+        Ok((len > 0).then(|| &self.buffer[HEADER..HEADER + len]))
+    }
+
+    /// Reads until the buffer holds `len` bytes.
+    async fn fill(&mut self, len: usize) -> Result<(), FrameError> {
+        while self.buffer.len() < len {
+            let missing = (len - self.buffer.len()) as u64;
+            self.buffer.reserve(len - self.buffer.len());
+            if (&mut self.stream).take(missing).read_buf(&mut self.buffer).await? == 0 {
+                return Err(FrameError::Truncated);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A message as the line that goes out. JSON escapes line feeds, so that it is one line.
 pub fn encode(message: &impl Serialize) -> Vec<u8> {
     let mut line = serde_json::to_vec(message).expect("string keys and finite numbers only");
@@ -94,6 +130,7 @@ mod tests {
     use tokio::io::AsyncWriteExt;
 
     use super::*;
+    use crate::proto::chunk;
 
     async fn lines(bytes: &[u8], max: usize) -> (Vec<Vec<u8>>, Option<FrameError>) {
         let mut reader = LineReader::new(bytes, max);
@@ -140,6 +177,30 @@ mod tests {
         let mut reader = LineReader::new(tokio::io::repeat(b'x'), 1 << 16);
         assert!(matches!(reader.next_line().await, Err(FrameError::TooLong(_))));
         assert!(reader.buffer.len() <= (1 << 16) + READ_SIZE);
+    }
+
+    #[tokio::test]
+    async fn between_lines_there_may_be_chunks() {
+        let large = vec![b'\n'; MAX_CHUNK];
+        let chunks = [&b"one"[..], &large, b""].map(chunk::encode).concat();
+        let bytes = [&b"before\n"[..], &chunks, b"after\n"].concat();
+        let mut reader = LineReader::new(&bytes[..], 64);
+        assert_eq!(reader.next_line().await.unwrap().unwrap(), b"before");
+        assert_eq!(reader.next_chunk().await.unwrap().unwrap(), b"one");
+        assert_eq!(reader.next_chunk().await.unwrap().unwrap(), large);
+        assert_eq!(reader.next_chunk().await.unwrap(), None);
+        assert_eq!(reader.next_line().await.unwrap().unwrap(), b"after");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_breaks_off_or_exceeds_the_bound_is_an_error() {
+        for cut in [&b""[..], b"\0\0\0", b"\0\0\0\x05four"] {
+            let next = LineReader::new(cut, 64).next_chunk().await.map(drop);
+            assert!(matches!(next, Err(FrameError::Truncated)), "{cut:?}");
+        }
+        let mut reader = LineReader::new(&b"\0\x01\0\x01..."[..], 64);
+        assert!(matches!(reader.next_chunk().await, Err(FrameError::TooLong(MAX_CHUNK))));
+        assert!(reader.buffer.capacity() <= READ_SIZE);
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContactView, RequestPage, RequestView, StatusView, TransferView};
+use super::{ContactView, RequestPage, RequestView, StatusView, SurveyView, TransferView};
 
 /// The answer to a [`Call`](super::Call) that succeeded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,11 +12,15 @@ pub enum Reply {
     Done,
     /// How things stand.
     Status(StatusView),
+    /// The bytes that belong to the call may come now.
+    Ready,
     /// A transfer exists from now on.
     SendStarted {
         /// Its id.
         transfer: String,
     },
+    /// What would be sent.
+    Survey(SurveyView),
     /// The requests that wait for an answer.
     Requests(Vec<RequestView>),
     /// A part of a manifest.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Accept, WirePath};
+use super::{Accept, SendOptions, WirePath};
 
 /// One request: `{"id":1,"method":"send","params":{…}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,46 @@ pub enum Call {
         /// Fail if the receiver cannot be reached at first, instead of waiting for that.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         no_queue: bool,
+        /// How it is sent.
+        #[serde(flatten)]
+        options: SendOptions,
+    },
+    /// Send what follows, as a file: `Reply::Ready`, then the client's bytes as [`chunk`](super::chunk)s
+    /// on the same connection, then `Reply::SendStarted` once the daemon has them all on its disk.
+    SendStream {
+        /// The receiver's name.
+        to: String,
+        /// What the file is called, without a folder.
+        name: String,
+        /// See `Send`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        no_queue: bool,
+        /// How it is sent.
+        #[serde(flatten)]
+        options: SendOptions,
+    },
+    /// Send a text, which the receiver is shown and gets as a small file: `Reply::SendStarted`.
+    SendText {
+        /// The receiver's name.
+        to: String,
+        /// The text, at most [`MAX_TEXT`](super::MAX_TEXT) bytes.
+        text: String,
+        /// What the file is called, without a folder.
+        name: String,
+        /// See `Send`.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        no_queue: bool,
+        /// How it is sent.
+        #[serde(flatten)]
+        options: SendOptions,
+    },
+    /// What `Send` would send, and what it would leave out: `Reply::Survey`. Nobody is asked.
+    Survey {
+        /// Absolute; symbolic links are not resolved.
+        paths: Vec<WirePath>,
+        /// How it would be sent.
+        #[serde(flatten)]
+        options: SendOptions,
     },
     /// The requests that wait for an answer: `Reply::Requests`.
     Requests,

@@ -141,7 +141,7 @@ proptest! {
 
     #[test]
     fn every_text_survives_in_one_line(to in any::<String>(), id in any::<u64>()) {
-        let request = Request { id, call: Call::Send { to, paths: Vec::new(), no_queue: false } };
+        let request = Request { id, call: Call::Send { to, paths: Vec::new(), no_queue: false, options: SendOptions::default() } };
         let line = frame::encode(&request);
         prop_assert_eq!(line.iter().position(|byte| *byte == b'\n'), Some(line.len() - 1));
         prop_assert_eq!(serde_json::from_slice::<Request>(&line).unwrap(), request);

@@ -67,6 +67,9 @@ pub struct TransferView {
     pub state: TransferState,
     /// The first top-level names, for people.
     pub label: String,
+    /// The text that it is, which also arrives as a file; the sender's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// Files in all, or so far if not `total_known`.
     pub files: u64,
     /// Files that were delivered.
@@ -85,8 +88,14 @@ pub struct TransferView {
     /// again included.
     #[serde(default)]
     pub sent_bytes: u64,
+    /// Bytes of content that links have brought, those that came again included.
+    #[serde(default)]
+    pub received_bytes: u64,
     /// Whether the sender has walked to the end of what it sends.
     pub total_known: bool,
+    /// The most bytes per second that this side sends of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
     /// The rate at present.
     pub rate: u64,
     /// The best link in use; at the end, the one that carried most.
@@ -176,6 +185,27 @@ pub struct FileFailure {
     pub message: String,
 }
 
+/// What would be sent, by kind, and what would not.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SurveyView {
+    /// Files.
+    pub files: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// Folders.
+    pub folders: u64,
+    /// Symbolic links, which are sent as such, and further names of files.
+    pub links: u64,
+    /// How much is left out as the user wished; a folder counts once, whatever is in it.
+    pub excluded: u64,
+    /// The first 100 of these, as they are called on this machine.
+    pub excluded_paths: Vec<WirePath>,
+    /// How much cannot be sent.
+    pub skipped: u64,
+    /// The first 100 of these, and why.
+    pub skips: Vec<FileFailure>,
+}
+
 /// Somebody wants to send something and waits for an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RequestView {
@@ -199,6 +229,9 @@ pub struct RequestView {
     pub total_known: bool,
     /// The first top-level names, at most 10.
     pub names: Vec<String>,
+    /// The text that it is, if it is one; the sender's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// When it came.
     pub received_at: u64,
 }

@@ -24,6 +24,7 @@ fn request(id: &str, from: &str) -> RequestView {
         bytes: 2048,
         total_known: false,
         names: vec!["a b".to_owned(), "evil\u{1b}[2J\n".to_owned()],
+        text: None,
         received_at: 1_700_000_000,
     }
 }

@@ -12,7 +12,16 @@ impl Daemon {
     pub(crate) fn call(&mut self, call: Call, answer: Answer) {
         let now = match call {
             Call::Register { name, server } => return self.register(&name, &server, answer),
-            Call::Send { to, paths, no_queue } => return self.send(&to, paths, !no_queue, answer),
+            Call::Send { to, paths, no_queue, options } => {
+                return self.send(&to, paths, !no_queue, options, answer);
+            }
+            Call::SendStream { to, name, options, .. } => {
+                self.may_send_stream(&to, &name, &options)
+            }
+            Call::SendText { to, text, name, no_queue, options } => {
+                return self.send_text(&to, (&name, text), !no_queue, options, answer);
+            }
+            Call::Survey { paths, options } => return self.survey(&paths, &options, answer),
             Call::Accept { id, to, always } => {
                 return self.accept(&id, to.as_ref().map(path), always, answer);
             }
@@ -29,6 +38,7 @@ impl Daemon {
             Call::IdentityImport { pem, passphrase } => {
                 return self.import(pem, passphrase, answer);
             }
+            Call::Cancel { id } => return self.cancel(&id, answer),
             Call::Transfers { all } => return self.list_transfers(all, answer),
             call => self.call_now(call),
         };
@@ -40,7 +50,6 @@ impl Daemon {
             Call::Status => Ok(Reply::Status(self.status_view())),
             Call::Requests => Ok(Reply::Requests(self.request_views())),
             Call::Decline { id } => self.decline(&id),
-            Call::Cancel { id } => self.cancel(&id),
             Call::Invite => self.invite(),
             Call::Contacts => Ok(Reply::Contacts(self.contact_views())),
             Call::ContactShow { name } => self.show_contact(&name),
@@ -78,17 +87,19 @@ impl Daemon {
             return Err(ControlError::new(ErrorCode::BadArgument, text)
                 .with_hint("use 'ffctl register NAME --server ADDRESS'"));
         }
-        self.settings_mut().set(key, value).map_err(|failure| error::of_settings(&failure))?;
-        if AT_START.contains(&key) {
-            self.note(format!("'{key}' takes effect when filefleetd is started again"));
+        let changed = self.settings_mut().set(key, value);
+        for setting in changed.map_err(|failure| error::of_settings(&failure))? {
+            if AT_START.contains(&setting.key.as_str()) {
+                let text =
+                    format!("'{}' takes effect when filefleetd is started again", setting.key);
+                self.note(text);
+            }
+            let was_paused = setting.key == "receiving";
+            self.show(&Shown::Setting(setting));
+            if was_paused {
+                self.take_what_was_paused();
+            }
         }
-        let shown = self.setting(key)?;
-        if let Reply::Setting(setting) = &shown {
-            self.show(&Shown::Setting(setting.clone()));
-        }
-        if key == "receiving" {
-            self.take_what_was_paused();
-        }
-        Ok(shown)
+        self.setting(key)
     }
 }

@@ -1,7 +1,8 @@
 //! The one map from what goes wrong in the daemon to the stable codes, messages and hints of the
 //! control protocol.
 
-use filefleet_ctl::proto::{ControlError, ErrorCode};
+use filefleet_ctl::format::size;
+use filefleet_ctl::proto::{ControlError, ErrorCode, MAX_TEXT, MIN_LIMIT, TransferState};
 use filefleet_server::client as rendezvous;
 use filefleet_server::protos::address::ServerAddress;
 use filefleet_server::protos::name::Name;
@@ -10,7 +11,9 @@ use crate::error::chain;
 use crate::identity::IdentityError;
 use crate::peer::ConnectError;
 use crate::settings::SettingsError;
+use crate::transfer::entry::PathError;
 use crate::transfer::progress::{Cause, Fault};
+use crate::transfer::source::{GlobError, SourceError};
 use crate::transfer::{Reason, TransferId};
 
 fn new(code: ErrorCode, message: impl Into<String>) -> ControlError {
@@ -51,6 +54,15 @@ pub(crate) fn request_id(text: &str) -> Result<TransferId, ControlError> {
 
 pub(crate) fn no_such_transfer() -> ControlError {
     new(ErrorCode::NoSuchTransfer, "there is no such transfer").with_hint("see 'ffctl transfers'")
+}
+
+/// A transfer that was to be cancelled and has ended.
+pub(crate) fn has_ended(state: TransferState) -> ControlError {
+    match state {
+        TransferState::Done => new(ErrorCode::Delivered, "everything had been delivered already")
+            .with_hint("what was delivered stays"),
+        _ => new(ErrorCode::NoSuchTransfer, "the transfer has ended already"),
+    }
 }
 
 pub(crate) fn no_such_request() -> ControlError {
@@ -97,6 +109,47 @@ pub(crate) fn source_missing(source: &std::path::Path, failure: &std::io::Error)
     };
     new(code, format!("cannot read {}: {failure}", source.display()))
         .with_hint("nothing was sent; check the path")
+}
+
+/// A source that cannot be sent as it was named.
+pub(crate) fn of_source(failure: &SourceError) -> ControlError {
+    new(ErrorCode::BadArgument, chain(failure)).with_hint("nothing was sent; check the path")
+}
+
+/// What was to be sent and could not be put on the disk.
+pub(crate) fn cannot_spool(failure: &std::io::Error) -> ControlError {
+    let (code, hint) = match failure.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => (
+            ErrorCode::DiskFull,
+            "it is kept in FileFleet's state folder until it is sent: make room there",
+        ),
+        std::io::ErrorKind::PermissionDenied => (ErrorCode::PermissionDenied, "nothing was sent"),
+        _ => (ErrorCode::Internal, "nothing was sent"),
+    };
+    new(code, format!("cannot keep what is to be sent: {failure}")).with_hint(hint)
+}
+
+/// A name that a file cannot have.
+pub(crate) fn bad_file_name(name: &str, failure: PathError) -> ControlError {
+    new(ErrorCode::BadArgument, format!("'{name}' is no name for a file: {failure}"))
+        .with_hint("nothing was sent; a name has no '/' and at most 255 bytes")
+}
+
+pub(crate) fn text_too_long() -> ControlError {
+    let text = format!("a text has at most {}", size(u64::try_from(MAX_TEXT).unwrap_or(u64::MAX)));
+    new(ErrorCode::TooLarge, text)
+        .with_hint("send it as a file: 'ffctl send NAME - --name text.txt'")
+}
+
+/// What was to be left out and is not understood.
+pub(crate) fn of_glob(failure: &GlobError) -> ControlError {
+    new(ErrorCode::BadArgument, chain(failure))
+        .with_hint("nothing was sent; see 'ffctl send --help'")
+}
+
+pub(crate) fn limit_too_low() -> ControlError {
+    let text = format!("a limit of less than {} per second is none", size(MIN_LIMIT));
+    new(ErrorCode::BadArgument, text).with_hint("nothing was sent; '--limit 64K' is the least")
 }
 
 /// What a transfer waits for whose last run ended with `fault`.

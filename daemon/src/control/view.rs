@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use filefleet_ctl::proto::{
-    Direction, EntryKind, EntryView, FileFailure, LinkKind, StatusView, TransferState,
+    Direction, EntryKind, EntryView, FileFailure, LinkKind, StatusView, SurveyView, TransferState,
     TransferView, WirePath,
 };
 use filefleet_server::client::State as Registration;
@@ -16,6 +16,7 @@ use crate::peer;
 use crate::transfer::TransferId;
 use crate::transfer::progress::{Progress, State};
 use crate::transfer::proto::{Preview, PreviewKind, Totals};
+use crate::transfer::source::Tally;
 
 /// Top-level names that a label or a request shows.
 const MAX_NAMES: usize = 10;
@@ -58,6 +59,24 @@ pub(crate) fn first_paths(paths: &[WirePath]) -> Vec<WirePath> {
     paths.iter().take(MAX_NAMES).cloned().collect()
 }
 
+/// What would be sent.
+pub(crate) fn survey(tally: Tally) -> SurveyView {
+    let skip = |(file_path, message): (PathBuf, String)| FileFailure {
+        path: file_path.to_string_lossy().into_owned(),
+        message,
+    };
+    SurveyView {
+        files: tally.files,
+        bytes: tally.bytes,
+        folders: tally.folders,
+        links: tally.links,
+        excluded: tally.excluded,
+        excluded_paths: tally.excluded_paths.into_iter().map(WirePath::from).collect(),
+        skipped: tally.skipped,
+        skips: tally.skips.into_iter().map(skip).collect(),
+    }
+}
+
 /// A transfer that starts now.
 pub(crate) fn new_transfer(
     id: TransferId,
@@ -72,6 +91,7 @@ pub(crate) fn new_transfer(
         peer,
         state: TransferState::Queued,
         label,
+        text: None,
         files: 0,
         files_done: 0,
         bytes: 0,
@@ -79,7 +99,9 @@ pub(crate) fn new_transfer(
         files_there: 0,
         bytes_there: 0,
         sent_bytes: 0,
+        received_bytes: 0,
         total_known: false,
+        limit: None,
         rate: 0,
         link: None,
         links: std::collections::BTreeMap::new(),
@@ -101,13 +123,15 @@ pub(crate) struct Before {
     seconds: f64,
     links: std::collections::BTreeMap<LinkKind, u64>,
     sent_bytes: u64,
+    received_bytes: u64,
 }
 
 impl Before {
     /// Everything that a view shows at the end of a run.
     pub(crate) fn of(view: &TransferView) -> Self {
         let (seconds, links) = (view.seconds, view.links.clone());
-        Self { seconds, links, sent_bytes: view.sent_bytes }
+        let (sent_bytes, received_bytes) = (view.sent_bytes, view.received_bytes);
+        Self { seconds, links, sent_bytes, received_bytes }
     }
 }
 
@@ -130,6 +154,7 @@ pub(crate) fn update(
     view.bytes_done = progress.bytes_done;
     (view.files_there, view.bytes_there) = (progress.files_there, progress.bytes_there);
     view.sent_bytes = before.sent_bytes + progress.sent_bytes;
+    view.received_bytes = before.received_bytes + progress.received_bytes;
     view.files = view.files.max(view.files_done);
     view.bytes = view.bytes.max(view.bytes_done);
     view.rate = if progress.state.is_over() { 0 } else { progress.rate };

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use filefleet_ctl::proto::{
-    ControlError, Direction, ErrorCode, Event as Shown, Reply, TransferState, TransferView,
-    WirePath,
+    ControlError, Direction, ErrorCode, Event as Shown, MIN_LIMIT, Reply, SendOptions,
+    TransferState, TransferView, WirePath,
 };
 use filefleet_server::protos::certificate::IdentityKey;
 use filefleet_server::protos::name::Name;
@@ -25,6 +25,7 @@ use crate::control::{error, view};
 use crate::peer::Session;
 use crate::store::{Outgoing, Plan};
 use crate::transfer::progress::{Fault, State};
+use crate::transfer::source::{Excludes, Source, Tally};
 use crate::transfer::{Order, TransferId};
 
 /// The most transfers that are to be sent and have not ended, running or not.
@@ -36,13 +37,20 @@ const LOOK: Duration = Duration::from_secs(3_600);
 
 impl Daemon {
     /// Takes something on to be sent, once it is sure that it is there.
-    pub(crate) fn send(&mut self, to: &str, paths: Vec<WirePath>, queue: bool, answer: Answer) {
-        let to = match self.may_send(to, &paths) {
+    pub(crate) fn send(
+        &mut self,
+        to: &str,
+        paths: Vec<WirePath>,
+        queue: bool,
+        options: SendOptions,
+        answer: Answer,
+    ) {
+        let to = match check_paths(&paths).and_then(|()| self.may_send(to, &options)) {
             Ok(to) => to,
             Err(error) => return drop(answer.send(Err(error))),
         };
         let number = self.next_number();
-        let plan = Outgoing { number, sources: paths, queue, ..Outgoing::default() };
+        let plan = Outgoing { number, sources: paths, queue, options, ..Outgoing::default() };
         let sources = plan.sources();
         self.spawn(async move {
             // A source on a network drive may not answer.
@@ -57,14 +65,31 @@ impl Daemon {
         });
     }
 
-    fn may_send(&self, to: &str, paths: &[WirePath]) -> Result<Name, ControlError> {
+    /// Looks at what would be sent and tells; nobody else hears of it.
+    pub(crate) fn survey(&self, paths: &[WirePath], options: &SendOptions, answer: Answer) {
+        let excludes = match check_paths(paths).and_then(|()| check_options(options)) {
+            Ok(excludes) => excludes,
+            Err(error) => return drop(answer.send(Err(error))),
+        };
+        let sources: Vec<_> = paths.iter().map(|source| source.as_path().to_owned()).collect();
+        let stop = self.stop.clone();
+        self.tasks.spawn_blocking(move || {
+            let surveyed = check_sources(&sources).and_then(|()| {
+                let source = Source::new(&sources).map_err(|failure| error::of_source(&failure))?;
+                let walk = source.without(excludes).walk();
+                Tally::of(walk, || stop.is_cancelled()).ok_or_else(error::stopping)
+            });
+            let _ = answer.send(surveyed.map(|tally| Reply::Survey(view::survey(tally))));
+        });
+    }
+
+    /// Whether something may be taken on to be sent to this name in this way.
+    pub(super) fn may_send(&self, to: &str, options: &SendOptions) -> Result<Name, ControlError> {
         let to = error::name(to)?;
         if self.settings.name().is_some_and(|own_name| own_name == to) {
             return Err(ControlError::new(ErrorCode::BadArgument, "that is your own name"));
         }
-        if paths.is_empty() || !paths.iter().all(|source| source.as_path().is_absolute()) {
-            return Err(ControlError::new(ErrorCode::BadArgument, "paths must be absolute"));
-        }
+        check_options(options)?;
         let waiting = self.outgoing().filter(|(_, transfer)| !transfer.is_final()).count();
         if waiting >= MAX_OUTBOX { Err(error::outbox_full()) } else { Ok(to) }
     }
@@ -112,6 +137,9 @@ impl Daemon {
             to,
             expected: transfer.record.identity.or(pinned),
             sources: plan.sources(),
+            exclude: plan.options.exclude.clone(),
+            limit: plan.options.limit,
+            text: plan.text.clone(),
             asked: plan.asked && !plan.accepted,
         };
         let running = self.engine.send(order, &self.peers);
@@ -278,10 +306,25 @@ impl Daemon {
         }
     }
 
-    fn next_number(&mut self) -> u64 {
+    pub(super) fn next_number(&mut self) -> u64 {
         self.last_number += 1;
         self.last_number
     }
+}
+
+fn check_paths(paths: &[WirePath]) -> Result<(), ControlError> {
+    if paths.is_empty() || !paths.iter().all(|source| source.as_path().is_absolute()) {
+        return Err(ControlError::new(ErrorCode::BadArgument, "paths must be absolute"));
+    }
+    Ok(())
+}
+
+/// Whether what the user wishes can be done; the globs, as they are understood.
+fn check_options(options: &SendOptions) -> Result<Excludes, ControlError> {
+    if options.limit.is_some_and(|limit| limit < MIN_LIMIT) {
+        return Err(error::limit_too_low());
+    }
+    Excludes::new(&options.exclude).map_err(|failure| error::of_glob(&failure))
 }
 
 /// Whether everything that is to be sent can be seen.

@@ -29,6 +29,8 @@ pub(super) struct Accepted {
     pub(super) max_bytes: Option<u64>,
     pub(super) totals: Totals,
     pub(super) label: String,
+    /// What it is, as the sender says, if it is a text.
+    pub(super) text: Option<String>,
     /// The names at the top, as they were sent, where all of them are known.
     pub(super) tops: Option<Vec<Vec<u8>>>,
 }
@@ -36,13 +38,14 @@ pub(super) struct Accepted {
 impl Daemon {
     /// Begins to receive.
     pub(super) fn receive(&mut self, accepted: Accepted, session: &Session) {
-        let Accepted { id, dest_dir, max_bytes, totals, label, tops } = accepted;
+        let Accepted { id, dest_dir, max_bytes, totals, label, text, tops } = accepted;
         let make_dir = dest_dir == self.received_dir();
         let plan = Incoming { make_dir, max_bytes, ended: None };
         let (name, identity) = (session.name(), session.identity());
         let mut record = new_incoming(id, name, identity, label, &dest_dir, plan);
         let view = &mut record.view;
         (view.files, view.bytes, view.total_known) = (totals.files, totals.bytes, totals.exact);
+        view.text = text;
         self.save_transfer(record.clone());
         self.show(&Shown::Transfer(record.view.clone()));
         self.transfers.insert(id, Transfer::resting(record));

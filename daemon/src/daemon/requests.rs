@@ -32,6 +32,9 @@ pub(super) struct Request {
     pages: HashMap<u64, Vec<Answer>>,
 }
 
+/// What a request says: how much, what, and the text if it is one.
+type Asked = (Totals, Vec<Preview>, String);
+
 impl Daemon {
     pub(super) async fn load_requests(&mut self) -> Result<(), DaemonError> {
         for record in self.store.requests().await? {
@@ -70,9 +73,9 @@ impl Daemon {
         // Dealt with when this returns, unless the turn is handed on.
         let Unrouted { session, transfer, message, turn } = unrouted;
         match message {
-            Message::Request { totals, preview } => match record {
-                Some(record) => self.on_repeated(&session, &record, totals, preview),
-                None => self.on_request(session, transfer, totals, preview, turn),
+            Message::Request { totals, preview, text } => match record {
+                Some(record) => self.on_repeated(&session, &record, (totals, preview, text)),
+                None => self.on_request(session, transfer, (totals, preview, text), turn),
             },
             Message::Totals(totals) => self.on_totals(&session, transfer, totals, turn),
             Message::Cancel { reason, text } => self.on_cancelled(&session, transfer, reason, text),
@@ -102,8 +105,7 @@ impl Daemon {
         &mut self,
         session: &Session,
         record: &TransferRecord,
-        totals: Totals,
-        preview: Vec<Preview>,
+        (totals, preview, text): Asked,
     ) {
         let id = record.id;
         let of_sender = record.plan.is_incoming() && record.identity == Some(session.identity());
@@ -117,7 +119,7 @@ impl Daemon {
             false if !rests => {
                 // It began while this request was on its way: taken once, it goes on from here. If
                 // its mailbox is full, its peer says far too much, and asks again in any case.
-                self.engine.redeliver(session, id, Message::Request { totals, preview });
+                self.engine.redeliver(session, id, Message::Request { totals, preview, text });
             }
             false if self.has_room_for(&session.identity()) => self.receive_on(id, session),
             false => self.decline_with(session, id, Reason::Busy, ""),
@@ -149,8 +151,7 @@ impl Daemon {
         &mut self,
         session: Session,
         id: TransferId,
-        totals: Totals,
-        preview: Vec<Preview>,
+        (totals, preview, text): Asked,
         turn: Turn,
     ) {
         if let Some(request) = self.requests.get_mut(&id) {
@@ -167,10 +168,11 @@ impl Daemon {
             Decision::Accept { dest_dir, max_bytes } => {
                 let label = view::label_of_preview(&preview);
                 let tops = view::tops_of_preview(&preview, totals);
-                let accepted = Accepted { id, dest_dir, max_bytes, totals, label, tops };
+                let text = shown_text(text);
+                let accepted = Accepted { id, dest_dir, max_bytes, totals, label, text, tops };
                 self.receive(accepted, &session);
             }
-            Decision::Ask => self.keep_request(session, id, totals, &preview, turn),
+            Decision::Ask => self.keep_request(session, id, (totals, preview, text), turn),
             Decision::Refuse => self.decline_with(&session, id, Reason::NotAllowed, ""),
             Decision::TooLarge { most } => {
                 let text = format!("at most {most} bytes are accepted");
@@ -216,8 +218,7 @@ impl Daemon {
         &mut self,
         session: Session,
         id: TransferId,
-        totals: Totals,
-        preview: &[Preview],
+        (totals, preview, text): Asked,
         turn: Turn,
     ) {
         let contact = self.contact_of(&session);
@@ -231,7 +232,8 @@ impl Daemon {
             files: totals.files,
             bytes: totals.bytes,
             total_known: totals.exact,
-            names: view::names_of_preview(preview),
+            names: view::names_of_preview(&preview),
+            text: shown_text(text),
             received_at: unix_now(),
         };
         let record = RequestRecord {
@@ -300,6 +302,11 @@ impl Daemon {
         });
         views
     }
+}
+
+/// A text is shown if there is one.
+fn shown_text(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
 }
 
 /// Whether what a message means depends on how its transfer ended.

@@ -2,8 +2,7 @@
 //! those that ended a short while ago.
 
 use filefleet_ctl::proto::{
-    ControlError, Direction, ErrorCode, Event as Shown, Reply, TransferState, TransferView,
-    WirePath,
+    ControlError, Direction, Event as Shown, Reply, TransferState, TransferView, WirePath,
 };
 use filefleet_server::protos::certificate::IdentityKey;
 use filefleet_server::protos::name::Name;
@@ -11,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::outbox::{Retry, listed};
-use super::{Daemon, Event, unix_now};
+use super::{Answer, Daemon, Event, unix_now};
 use crate::control::{error, view};
 use crate::error::DaemonError;
 use crate::peer::Session;
@@ -30,6 +29,8 @@ pub(super) struct Transfer {
     /// Its present run; a transfer that has none and has not ended *rests*.
     pub(super) running: Option<Running>,
     pub(super) retry: Retry,
+    /// Those who wish to cancel it and wait to hear what came of that.
+    cancels: Vec<Answer>,
     /// What the runs before the present one count for.
     before: view::Before,
 }
@@ -38,7 +39,8 @@ impl Transfer {
     /// One that does not run.
     pub(super) fn resting(record: TransferRecord) -> Self {
         let before = view::Before::default();
-        Self { record, running: None, retry: Retry::new(Instant::now()), before }
+        let (retry, cancels) = (Retry::new(Instant::now()), Vec::new());
+        Self { record, running: None, retry, cancels, before }
     }
 
     pub(super) fn is_final(&self) -> bool {
@@ -144,6 +146,7 @@ impl Daemon {
         for record in self.store.transfers(false, MAX_RECENT as u32).await? {
             self.transfers.entry(record.id).or_insert_with(|| Transfer::resting(record));
         }
+        self.clear_spool().await;
         self.drop_forsaken();
         self.look_at_outbox();
         Ok(())
@@ -205,6 +208,9 @@ impl Daemon {
 
     /// A run ended, and the transfer did not.
     fn interrupted(&mut self, id: TransferId, fault: &Fault) {
+        if self.transfers.get(&id).is_some_and(|transfer| !transfer.cancels.is_empty()) {
+            return self.cancel_resting(id);
+        }
         match self.transfers.get(&id).is_some_and(Transfer::is_incoming) {
             true => self.keep(id),
             false => self.put_back(id, fault),
@@ -220,6 +226,8 @@ impl Daemon {
         if fault.is_some_and(|fault| fault.cause == cancelled && !fault.by_peer) {
             self.tell_cancelled(record.id);
         }
+        self.answer_cancels(record.id);
+        self.release_spooled(record);
         self.forget_oldest();
     }
 
@@ -241,6 +249,7 @@ impl Daemon {
         if record.plan.is_incoming() {
             self.remove_partial(&record);
         }
+        self.release_spooled(&record);
         self.show(&Shown::Transfer(record.view.clone()));
         self.save_transfer(record);
         self.forget_oldest();
@@ -284,21 +293,45 @@ impl Daemon {
         self.transfers.values().filter(outgoing).any(|t| !t.is_final() && t.record.view.peer == to)
     }
 
-    pub(crate) fn cancel(&mut self, id: &str) -> Result<Reply, ControlError> {
-        let id = error::transfer_id(id)?;
-        let transfer = self.transfers.get(&id).ok_or_else(error::no_such_transfer)?;
-        if transfer.is_final() {
-            let text = "the transfer has ended already";
-            return Err(ControlError::new(ErrorCode::NoSuchTransfer, text));
-        }
+    /// Cancels a transfer; the answer says whether that came in time.
+    pub(crate) fn cancel(&mut self, id: &str, answer: Answer) {
+        let found = error::transfer_id(id).and_then(|id| {
+            let transfer = self.transfers.get_mut(&id).ok_or_else(error::no_such_transfer)?;
+            match transfer.is_final() {
+                true => Err(error::has_ended(transfer.record.view.state)),
+                false => Ok(transfer),
+            }
+        });
+        let transfer = match found {
+            Ok(transfer) => transfer,
+            Err(error) => return drop(answer.send(Err(error))),
+        };
+        transfer.cancels.push(answer);
         match &transfer.running {
             Some(running) => running.cancel.cancel(),
             None => {
-                self.end_resting(id, &Fault::reason(Reason::Cancelled, ""));
-                self.tell_cancelled(id);
+                let id = transfer.record.id;
+                self.cancel_resting(id);
             }
         }
-        Ok(Reply::Done)
+    }
+
+    fn cancel_resting(&mut self, id: TransferId) {
+        self.end_resting(id, &Fault::reason(Reason::Cancelled, ""));
+        self.tell_cancelled(id);
+        self.answer_cancels(id);
+    }
+
+    /// Tells those who wished to cancel a transfer what came of it.
+    fn answer_cancels(&mut self, id: TransferId) {
+        let Some(transfer) = self.transfers.get_mut(&id) else { return };
+        let state = transfer.record.view.state;
+        for answer in std::mem::take(&mut transfer.cancels) {
+            let _ = answer.send(match state {
+                TransferState::Done => Err(error::has_ended(state)),
+                _ => Ok(Reply::Done),
+            });
+        }
     }
 
     /// Tells the other side of a transfer that it was cancelled here, if they know of it and can be
@@ -390,7 +423,11 @@ pub(super) fn new_record(
     let now = unix_now();
     let mut view = view::new_transfer(id, direction, peer.to_string(), label, now);
     if let Plan::Outgoing(plan) = &plan {
-        view.paths = view::first_paths(&plan.sources);
+        if !plan.spooled {
+            view.paths = view::first_paths(&plan.sources);
+        }
+        view.text = plan.text.clone();
+        view.limit = plan.options.limit;
     }
     TransferRecord { id, identity, is_final: false, at: now, view, plan }
 }

@@ -176,12 +176,13 @@ impl From<TransferId> for To {
 
 /// A request that says to hold so many bytes.
 pub(super) fn request(bytes: u64) -> Message {
-    Message::Request { totals: Totals { files: 1, bytes, exact: true }, preview: Vec::new() }
+    let totals = Totals { files: 1, bytes, exact: true };
+    Message::Request { totals, preview: Vec::new(), text: String::new() }
 }
 
 /// A request with this preview.
 pub(super) fn request_of(preview: Vec<Preview>) -> Message {
-    Message::Request { totals: Totals::default(), preview }
+    Message::Request { totals: Totals::default(), preview, text: String::new() }
 }
 
 pub(super) fn entry(path: &str, kind: EntryKind) -> Entry {

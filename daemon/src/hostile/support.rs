@@ -254,6 +254,9 @@ impl Scene {
             to: "bob".parse().unwrap(),
             expected: None,
             sources: sources.to_vec(),
+            exclude: Vec::new(),
+            limit: None,
+            text: None,
             asked: false,
         };
         let mut running = self.engine.send(order, &self.alice.peers);

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use filefleet_ctl::proto::WirePath;
+use filefleet_ctl::proto::{SendOptions, WirePath};
 use serde::{Deserialize, Serialize};
 
 /// What is to be done, by direction. Fields that an older version did not know have the value that
@@ -21,6 +21,11 @@ pub(crate) struct Outgoing {
     /// What was asked for earlier has a lower number.
     pub(crate) number: u64,
     pub(crate) sources: Vec<WirePath>,
+    pub(crate) options: SendOptions,
+    /// Whether the one source is the spool's, which goes with the transfer.
+    pub(crate) spooled: bool,
+    /// The text that the one source is.
+    pub(crate) text: Option<String>,
     /// Whether it waits in the outbox while the receiver cannot be reached for the first time.
     pub(crate) queue: bool,
     /// Whether the receiver has the request and a person there has not answered yet.

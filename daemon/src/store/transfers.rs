@@ -187,6 +187,8 @@ mod tests {
 
     use std::path::Path;
 
+    use filefleet_ctl::proto::SendOptions;
+
     use super::super::testing;
     use super::*;
     use crate::store::Ended;
@@ -221,6 +223,9 @@ mod tests {
             Plan::Outgoing(Outgoing {
                 number: 9,
                 sources: vec![Path::new("/a b").into()],
+                options: SendOptions { exclude: vec!["*.o".to_owned()], limit: Some(7) },
+                spooled: true,
+                text: Some("hi".to_owned()),
                 queue: true,
                 asked: true,
                 accepted: false,

@@ -127,6 +127,8 @@ pub(crate) struct Progress {
     /// Bytes of content that were handed to links since this program started, those that were sent
     /// again included; what QUIC itself repeats is not.
     pub(crate) sent_bytes: u64,
+    /// Bytes of content that links have brought in this run, those that came again included.
+    pub(crate) received_bytes: u64,
     /// Bytes per second over the last seconds.
     pub(crate) rate: u64,
     /// Bytes of content by kind of link.
@@ -153,6 +155,7 @@ impl Default for Progress {
             files_there: 0,
             bytes_there: 0,
             sent_bytes: 0,
+            received_bytes: 0,
             rate: 0,
             links: LinkBytes::default(),
             link: None,

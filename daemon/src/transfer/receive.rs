@@ -11,6 +11,8 @@ mod writing;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
@@ -56,18 +58,29 @@ pub(crate) struct Reception {
     pub(crate) tops: Option<Vec<Vec<u8>>>,
 }
 
-/// Receives a transfer to its end, or until its sender is away for long, which `progress` tells. `jobs`
-/// leads to the writing thread, which this starts on `job_queue`. Gives back what the sender said when
-/// this had ended but the transfer had not: a new run has to see to it.
-pub(crate) async fn run(
+/// What joins a run with everybody else.
+#[derive(Debug)]
+pub(super) struct Ends {
+    /// What the sender says.
+    pub(super) mailbox: mpsc::Receiver<Inbound>,
+    /// The way to the writing thread, and its end there.
+    pub(super) jobs: (mpsc::Sender<Job>, mpsc::Receiver<Job>),
+    /// How many bytes of content links have brought.
+    pub(super) received: Arc<AtomicU64>,
+    pub(super) progress: watch::Sender<Progress>,
+    pub(super) stop: Stop,
+}
+
+/// Receives a transfer to its end, or until its sender is away for long, which the progress tells.
+/// Gives back what the sender said when this had ended but the transfer had not: a new run has to see
+/// to it.
+pub(super) async fn run(
     reception: Reception,
     store: Store,
     session: Session,
-    mailbox: mpsc::Receiver<Inbound>,
-    (jobs, job_queue): (mpsc::Sender<Job>, mpsc::Receiver<Job>),
-    progress: watch::Sender<Progress>,
-    stop: Stop,
+    ends: Ends,
 ) -> Vec<Inbound> {
+    let Ends { mailbox, jobs: (jobs, job_queue), received, progress, stop } = ends;
     // Full: the writing thread waits for this task, which always reads.
     let (tell, told) = mpsc::channel(64);
     let Reception { id, dest_dir, make_dir, max_bytes, totals, tops } = reception;
@@ -86,6 +99,7 @@ pub(crate) async fn run(
         jobs,
         waiting_jobs: VecDeque::new(),
         told,
+        received,
         progress,
         stop,
         outgoing: Outgoing::new(id),
@@ -124,6 +138,7 @@ struct Receiver {
     jobs: mpsc::Sender<Job>,
     waiting_jobs: VecDeque<Job>,
     told: mpsc::Receiver<Written>,
+    received: Arc<AtomicU64>,
     progress: watch::Sender<Progress>,
     stop: Stop,
     outgoing: Outgoing,
@@ -363,7 +378,11 @@ impl Receiver {
         let now = Instant::now();
         let rate = self.meter.sample(now, self.stored_bytes);
         let active = self.meter.elapsed(now);
-        self.progress.send_modify(|progress| (progress.rate, progress.active) = (rate, active));
+        let received_bytes = self.received.load(Ordering::Relaxed);
+        self.progress.send_modify(|progress| {
+            (progress.rate, progress.active) = (rate, active);
+            progress.received_bytes = received_bytes;
+        });
     }
 
     /// Waits for the writing thread to clean up, tells the sender how it ended, and `progress`.
@@ -384,6 +403,7 @@ impl Receiver {
                 self.outgoing.push(Message::Complete { files, bytes });
             }
             Err(fault) => {
+                self.show();
                 self.outgoing.clear();
                 // What passes is not over: the end of the session says that this side is away.
                 let ends = !fault.is_passing() && !fault.by_peer;

@@ -9,6 +9,7 @@ mod flight;
 pub(crate) mod reader;
 mod stream;
 mod survey;
+mod throttle;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,12 +23,14 @@ pub(crate) use self::ask::connect_fault;
 use self::flight::Flight;
 use self::reader::{MAX_QUESTIONS, Question, Reply, Step};
 use self::survey::Report;
+use self::throttle::Throttle;
 use super::buffer::Pool;
 use super::outgoing::Outgoing;
 use super::progress::{Cause, Fault, Progress, RateMeter, State};
 use super::proto::{Message, Preview, Reason, TransferId};
 use super::ranges::RangeSet;
-use super::source::Source;
+use super::source::{Excludes, Source};
+use crate::error::chain;
 use crate::peer::{CloseReason, LinkKind, Peers, Session};
 use crate::transfer::{Inbound, Stop};
 use filefleet_server::protos::certificate::IdentityKey;
@@ -41,6 +44,10 @@ const MAX_BACKLOG: usize = 64;
 /// How long a goodbye may take before the transfer ends without it.
 const GOODBYE: Duration = Duration::from_secs(1);
 
+/// How long a receiver that may have everything is listened to after a cancel: its last commit may be
+/// under way.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
 /// What is to be sent, and to whom.
 #[derive(Debug, Clone)]
 pub(crate) struct Order {
@@ -49,6 +56,12 @@ pub(crate) struct Order {
     /// The identity that the name is pinned to.
     pub(crate) expected: Option<IdentityKey>,
     pub(crate) sources: Vec<PathBuf>,
+    /// Globs of what is left out below them.
+    pub(crate) exclude: Vec<String>,
+    /// The most bytes of content per second.
+    pub(crate) limit: Option<u64>,
+    /// The text that the one source is, to be shown to the receiver.
+    pub(crate) text: Option<String>,
     /// The receiver already has the request (before this program was started again): wait for its
     /// answer instead of asking.
     pub(crate) asked: bool,
@@ -65,13 +78,10 @@ pub(crate) async fn run(
     wake: Arc<Notify>,
 ) {
     let outcome = match Sender::start(order, peers, mailbox, progress.clone(), stop, wake) {
-        Ok(mut sender) => {
-            let outcome = sender.run().await;
-            if let Err(fault) = &outcome {
-                sender.goodbye(fault).await;
-            }
-            outcome
-        }
+        Ok(mut sender) => match sender.run().await {
+            Err(fault) => sender.goodbye(fault).await,
+            done => done,
+        },
         Err(fault) => Err(fault),
     };
     progress.send_modify(|progress| match outcome {
@@ -91,6 +101,7 @@ pub(crate) async fn run(
 struct Sender {
     order: Order,
     source: Arc<Source>,
+    throttle: Option<Arc<Throttle>>,
     peers: Peers,
     mailbox: mpsc::Receiver<Inbound>,
     progress: watch::Sender<Progress>,
@@ -154,9 +165,12 @@ impl Sender {
         stop: Stop,
         wake: Arc<Notify>,
     ) -> Result<Self, Fault> {
+        let excludes = Excludes::new(&order.exclude)
+            .map_err(|error| Fault::reason(Reason::Other, chain(&error)))?;
         let source = Source::new(&order.sources)
             .map_err(|error| Fault::reason(Reason::SourceUnreadable, error.to_string()))?;
-        let source = Arc::new(source);
+        let source = Arc::new(source.without(excludes));
+        let throttle = order.limit.map(|rate| Arc::new(Throttle::new(rate)));
         let walk = source.walk();
         // Two: the first report and the last one.
         let (send_report, reports) = mpsc::channel(2);
@@ -165,6 +179,7 @@ impl Sender {
         Ok(Self {
             order,
             source,
+            throttle,
             peers,
             mailbox,
             progress,
@@ -281,18 +296,39 @@ impl Sender {
         self.content.steps = Some(steps);
     }
 
-    /// Tells the receiver that the transfer is over, if it does not know.
-    async fn goodbye(&mut self, fault: &Fault) {
-        let Some(session) = self.session.take().filter(|_| !fault.by_peer) else { return };
-        let Cause::Reason(reason) = fault.cause else { return };
+    /// Tells the receiver that the transfer is over, if it does not know. One that had everything by
+    /// then answers that it is complete, and so it is.
+    async fn goodbye(&mut self, fault: Fault) -> Result<(), Fault> {
+        let session = self.session.clone().filter(|_| !fault.by_peer);
+        let (Some(session), Cause::Reason(reason)) = (session, fault.cause) else {
+            return Err(fault);
+        };
         if fault.is_passing() {
             // It is not over: the end of the session says that this side is away for a while.
-            return;
+            return Err(fault);
         }
         self.content.outgoing.clear();
         self.content.outgoing.push(Message::Cancel { reason, text: fault.text.clone() });
         // The receiver gives up by itself if this does not reach it.
-        let _ = tokio::time::timeout(GOODBYE, self.content.outgoing.flush(&session)).await;
+        let told = tokio::time::timeout(GOODBYE, self.content.outgoing.flush(&session)).await;
+        let may_be_complete = matches!(told, Ok(Ok(()))) && self.content.finish.is_some();
+        if may_be_complete && self.last_word().await { Ok(()) } else { Err(fault) }
+    }
+
+    /// Whether the receiver says, within a moment, that it had everything before the end reached it.
+    async fn last_word(&mut self) -> bool {
+        let listen = async {
+            while let Some(inbound) = self.mailbox.recv().await {
+                let is_complete = matches!(inbound.message, Message::Complete { .. });
+                // What went wrong is known already.
+                let _ = self.inbound(inbound);
+                if is_complete {
+                    return true;
+                }
+            }
+            false
+        };
+        tokio::time::timeout(LAST_WORD, listen).await.unwrap_or(false)
     }
 }
 

@@ -5,7 +5,9 @@
 //! walk nor an open follows one below what the user named, even if it was put there in between.
 //! All calls block; nothing here knows of peers or the network.
 
+mod exclude;
 mod file;
+mod tally;
 mod walk;
 
 use std::collections::HashMap;
@@ -14,7 +16,9 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use exclude::{Excludes, GlobError};
 pub use file::{Change, SourceFile};
+pub use tally::Tally;
 pub use walk::{SkipReason, Skipped, Walk};
 
 use super::entry::{PathError, RelPath};
@@ -26,6 +30,7 @@ pub struct Source {
     /// What the user named, in his order.
     roots: Arc<[Root]>,
     by_name: HashMap<RelPath, usize>,
+    excludes: Arc<Excludes>,
     nearby: Mutex<Nearby>,
 }
 
@@ -93,13 +98,19 @@ impl Source {
                 return Err(SourceError::SameName(root.name.clone()));
             }
         }
-        Ok(Self { roots, by_name, nearby: Mutex::default() })
+        Ok(Self { roots, by_name, excludes: Arc::default(), nearby: Mutex::default() })
+    }
+
+    /// The same, but for what is left out.
+    #[must_use]
+    pub fn without(self, excludes: Excludes) -> Self {
+        Self { excludes: Arc::new(excludes), ..self }
     }
 
     /// The entries, read as they are asked for: folders before what is in them.
     #[must_use]
     pub fn walk(&self) -> Walk {
-        Walk::new(Arc::clone(&self.roots))
+        Walk::new(Arc::clone(&self.roots), Arc::clone(&self.excludes))
     }
 
     /// Opens the file that the walk gave as `path`.

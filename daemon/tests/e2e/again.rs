@@ -58,3 +58,18 @@ fn a_person_is_told_what_was_there_already() {
     assert_eq!(bob.received_names(), ["letter"]);
     drop(server);
 }
+
+#[test]
+fn a_cancel_that_comes_too_late_says_so_and_both_sides_know_what_moved() {
+    let Pair { alice, bob, server } = Pair::trusting();
+    let done = alice.send("bob", &[&alice.note("letter")]).done();
+    let id = done["transfer"].as_str().unwrap();
+    for user in [&alice, &bob] {
+        user.ffctl(&["cancel", &id[..8]]).failed(1).told("everything had been delivered already");
+    }
+    let received = bob.transfers();
+    assert_eq!(received[0]["received_bytes"], done["sent_bytes"], "{received:?}");
+    assert_eq!(received[0]["received_bytes"], done["bytes"], "{received:?}");
+    assert_eq!(bob.received_names(), ["letter"]);
+    drop(server);
+}

@@ -19,7 +19,12 @@ fn paths(names: &[&str]) -> Vec<PathBuf> {
 
 fn send(to: &str, names: &[&str]) -> Option<Effect> {
     let paths = paths(names).into_iter().map(Into::into).collect();
-    Some(Effect::Call(Call::Send { to: to.to_owned(), paths, no_queue: false }))
+    Some(Effect::Call(Call::Send {
+        to: to.to_owned(),
+        paths,
+        no_queue: false,
+        options: SendOptions::default(),
+    }))
 }
 
 fn to_bob() -> Option<String> {

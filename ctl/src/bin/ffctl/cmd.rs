@@ -8,6 +8,7 @@ mod contacts;
 mod daemon;
 mod decline;
 mod identity;
+mod interrupts;
 mod invite;
 mod man;
 mod register;
@@ -87,8 +88,7 @@ impl Command {
             Self::Watch(command) => command.format.json,
             Self::Daemon(command) => command.format.json,
             Self::Service(command) => command.format.json,
-            // It tells its errors itself, as events.
-            Self::Send(_) => false,
+            Self::Send(command) => command.wants_json(),
             Self::Accept(_) | Self::Decline(_) | Self::Cancel(_) => false,
             Self::Completions(_) | Self::Man(_) => false,
         }

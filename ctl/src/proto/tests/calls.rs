@@ -36,12 +36,46 @@ fn registration() {
 #[test]
 fn transfers() {
     assert_call(
-        Call::Send { to: bob(), paths: vec![Path::new("/a b\n").into()], no_queue: false },
+        Call::Send {
+            to: bob(),
+            paths: vec![Path::new("/a b\n").into()],
+            no_queue: false,
+            options: SendOptions::default(),
+        },
         r#""method":"send","params":{"to":"bob","paths":["/a b\n"]}"#,
     );
     assert_call(
-        Call::Send { to: bob(), paths: Vec::new(), no_queue: true },
+        Call::Send {
+            to: bob(),
+            paths: Vec::new(),
+            no_queue: true,
+            options: SendOptions::default(),
+        },
         r#""method":"send","params":{"to":"bob","paths":[],"no_queue":true}"#,
+    );
+    let options =
+        SendOptions { exclude: vec!["*.o".to_owned()], limit: Some(1 << 20), ..Default::default() };
+    assert_call(
+        Call::Send { to: bob(), paths: Vec::new(), no_queue: false, options: options.clone() },
+        r#""method":"send","params":{"to":"bob","paths":[],"exclude":["*.o"],"limit":1048576}"#,
+    );
+    assert_call(
+        Call::SendStream {
+            to: bob(),
+            name: "x".to_owned(),
+            no_queue: true,
+            options: options.clone(),
+        },
+        r#""method":"send_stream","params":{"to":"bob","name":"x","no_queue":true,"exclude":["*.o"],"limit":1048576}"#,
+    );
+    let (text, name, options_of_text) = ("hi".to_owned(), "n".to_owned(), SendOptions::default());
+    assert_call(
+        Call::SendText { to: bob(), text, name, no_queue: false, options: options_of_text },
+        r#""method":"send_text","params":{"to":"bob","text":"hi","name":"n"}"#,
+    );
+    assert_call(
+        Call::Survey { paths: Vec::new(), options },
+        r#""method":"survey","params":{"paths":[],"exclude":["*.o"],"limit":1048576}"#,
     );
     assert_call(Call::Transfers { all: true }, r#""method":"transfers","params":{"all":true}"#);
     let id = || "00ff".to_owned();

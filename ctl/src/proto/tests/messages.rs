@@ -14,7 +14,7 @@ const STATUS: &str = concat!(
 const TRANSFER: &str = concat!(
     r#"{"id":"00112233445566778899aabbccddeeff","direction":"outgoing","peer":"bob","#,
     r#""state":"active","label":"holiday","files":3,"files_done":1,"bytes":3000,"#,
-    r#""bytes_done":1000,"files_there":0,"bytes_there":0,"sent_bytes":1000,"total_known":true,"rate":500,"link":"direct","#,
+    r#""bytes_done":1000,"files_there":0,"bytes_there":0,"sent_bytes":1000,"received_bytes":0,"total_known":true,"rate":500,"link":"direct","#,
     r#""links":{"direct":2000,"relayed":1000},"seconds":1.5,"started_at":1700000000,"#,
     r#""detail":null,"error":null,"reason":null,"next_try":null,"failures":[],"dest":null}"#,
 );
@@ -43,6 +43,7 @@ fn request() -> RequestView {
         bytes: 10,
         total_known: false,
         names: vec!["a".to_owned(), "b".to_owned()],
+        text: None,
         received_at: 1_700_000_000,
     }
 }
@@ -108,6 +109,7 @@ fn replies() {
         Reply::SendStarted { transfer: "00ff".to_owned() },
         r#"{"reply":"send_started","data":{"transfer":"00ff"}}"#,
     );
+    assert_reply(Reply::Ready, r#"{"reply":"ready"}"#);
     assert_reply(
         Reply::Requests(vec![request()]),
         &format!(r#"{{"reply":"requests","data":[{REQUEST}]}}"#),
@@ -145,6 +147,29 @@ fn pages_of_a_manifest() {
             r#"{"reply":"request_page","data":{"entries":[{"path":"d","kind":"dir","size":0},"#,
             r#"{"path":"d/f","kind":"file","size":5},{"path":"d/l","kind":"symlink","size":0}],"#,
             r#""total":9,"complete":false}}"#,
+        ),
+    );
+}
+
+#[test]
+fn a_survey() {
+    let skip = FileFailure { path: "/t/pipe".to_owned(), message: "no file".to_owned() };
+    let survey = SurveyView {
+        files: 3,
+        bytes: 9,
+        folders: 2,
+        links: 1,
+        excluded: 1,
+        excluded_paths: vec![Path::new("/t/o").into()],
+        skipped: 1,
+        skips: vec![skip],
+    };
+    assert_reply(
+        Reply::Survey(survey),
+        concat!(
+            r#"{"reply":"survey","data":{"files":3,"bytes":9,"folders":2,"links":1,"excluded":1,"#,
+            r#""excluded_paths":["/t/o"],"skipped":1,"#,
+            r#""skips":[{"path":"/t/pipe","message":"no file"}]}}"#,
         ),
     );
 }

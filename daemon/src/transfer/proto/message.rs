@@ -18,6 +18,8 @@ pub(crate) const MAX_PREVIEW_BYTES: usize = 32 * 1024;
 pub(crate) const MAX_ACKS: u16 = 256;
 /// The longest text a peer may add to a reason.
 pub(crate) const MAX_TEXT: u16 = 512;
+/// The longest text that a request shows; with a preview it fits into a message.
+pub(crate) const MAX_SHOWN_TEXT: u16 = 16 * 1024;
 
 const MAX_PATH: u16 = 8 * 1024;
 const MAX_TARGET: u16 = 4 * 1024;
@@ -114,8 +116,9 @@ pub(crate) enum Ack {
 /// A control message. The number in each doc line is its type byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// 16: sender: `totals ‖ u16 n ‖ n × preview`. May be repeated in another session.
-    Request { totals: Totals, preview: Vec<Preview> },
+    /// 16: sender: `totals ‖ u16 n ‖ n × preview ‖ text`. May be repeated in another session. A `text`
+    /// that is not empty is what the one file of the transfer holds, to be shown to a person.
+    Request { totals: Totals, preview: Vec<Preview>, text: String },
     /// 17: sender: `totals`, when the walk has counted further.
     Totals(Totals),
     /// 18: receiver: `u8 0 ‖ u64 instance ‖ bool compares` or `u8 1` or `u8 2 ‖ u8 reason ‖ text`.
@@ -209,9 +212,10 @@ impl Message {
 
     fn put(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Request { totals, preview } => {
+            Self::Request { totals, preview, text } => {
                 totals.put(out);
                 put_previews(out, preview);
+                put_text(out, text, MAX_SHOWN_TEXT);
             }
             Self::Totals(totals) => totals.put(out),
             Self::Answer(answer) => answer.put(out),
@@ -270,7 +274,11 @@ impl Message {
 
     fn read(number: u8, reader: &mut Reader<'_>) -> Result<Option<Self>, WireError> {
         Ok(Some(match number {
-            16 => Self::Request { totals: Totals::read(reader)?, preview: read_previews(reader)? },
+            16 => Self::Request {
+                totals: Totals::read(reader)?,
+                preview: read_previews(reader)?,
+                text: read_text(reader, MAX_SHOWN_TEXT)?,
+            },
             17 => Self::Totals(Totals::read(reader)?),
             18 => Self::Answer(Answer::read(reader)?),
             19 => Self::Start {
@@ -368,17 +376,21 @@ fn put_file(out: &mut Vec<u8>, file: u64, revision: u8) {
 
 fn put_reason(out: &mut Vec<u8>, reason: Reason, text: &str) {
     out.push(reason.number());
-    let mut end = text.len().min(MAX_TEXT.into());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    put_bytes(out, &text.as_bytes()[..end]);
+    put_text(out, text, MAX_TEXT);
+}
+
+/// A text, cut at a character's edge to `most` bytes.
+fn put_text(out: &mut Vec<u8>, text: &str, most: u16) {
+    put_bytes(out, &text.as_bytes()[..text.floor_char_boundary(most.into())]);
+}
+
+fn read_text(reader: &mut Reader<'_>, most: u16) -> Result<String, WireError> {
+    Ok(String::from_utf8_lossy(reader.bytes("text", most)?).into_owned())
 }
 
 fn read_reason(reader: &mut Reader<'_>) -> Result<(Reason, String), WireError> {
     let reason = Reason::from_number(reader.u8()?);
-    let text = String::from_utf8_lossy(reader.bytes("text", MAX_TEXT)?).into_owned();
-    Ok((reason, text))
+    Ok((reason, read_text(reader, MAX_TEXT)?))
 }
 
 fn put_acks(out: &mut Vec<u8>, acks: &[Ack]) {

@@ -43,7 +43,8 @@ pub(crate) fn messages() -> Vec<(u8, Message)> {
     let second = entry(EntryKind::HardLink { target: path("c/d") });
     let link = EntryKind::Symlink { target: b"../x".to_vec() };
     vec![
-        (16, Message::Request { totals, preview: previews() }),
+        (16, Message::Request { totals, preview: previews(), text: String::new() }),
+        (16, Message::Request { totals, preview: Vec::new(), text: "hi".to_owned() }),
         (17, Message::Totals(totals)),
         (18, Message::Answer(Answer::Accept { instance: 9, compares: true })),
         (18, Message::Answer(Answer::Waiting)),
@@ -89,6 +90,13 @@ fn messages_lie_in_bytes_as_documented() {
     };
     let totals = Totals { files: 1, bytes: 2, exact: true };
     assert_eq!(bytes(Message::Totals(totals)), "0000000000000001000000000000000201");
+    let preview = vec![Preview { path: path("c"), kind: PreviewKind::Symlink, size: 0 }];
+    let request = Message::Request { totals, preview, text: "hé".to_owned() };
+    let expected = "0000000000000001000000000000000201\
+                    0001\
+                    0200000000000000000001630003\
+                    68c3a9";
+    assert_eq!(bytes(request), expected);
     let accept = Answer::Accept { instance: 9, compares: true };
     assert_eq!(bytes(Message::Answer(accept)), "00000000000000000901");
     assert_eq!(bytes(Message::Answer(Answer::Waiting)), "01");

@@ -113,12 +113,12 @@ pub(crate) async fn read_prefix(incoming: &mut IncomingStream) -> Result<Prefix,
     Ok(Prefix::decode(&bytes)?)
 }
 
-/// Reads the rest of a stream into a job for the writing thread.
+/// Reads the rest of a stream into a job for the writing thread; also how many bytes of content came.
 pub(crate) async fn read_job(
     mut incoming: IncomingStream,
     prefix: Prefix,
     budget: &Budget,
-) -> Result<Job, StreamError> {
+) -> Result<(Job, u64), StreamError> {
     let instance = prefix.instance;
     let header_len = usize::try_from(prefix.header_len).map_err(|_| StreamError::Read)?;
     // All at once, for streams that held one part and waited for another could block each other; and
@@ -132,13 +132,14 @@ pub(crate) async fn read_job(
             StreamKind::Block | StreamKind::Zeros => {
                 let header = BlockHeader::decode(&header)?;
                 let len = usize::try_from(header.len).map_err(|_| StreamError::Read)?;
-                let content = match prefix.kind {
-                    StreamKind::Zeros => zeros(len, budget),
-                    _ => read_content(&mut incoming.stream, len, budget).await?,
+                let (content, came) = match prefix.kind {
+                    StreamKind::Zeros => (zeros(len, budget), 0),
+                    _ => (read_content(&mut incoming.stream, len, budget).await?, len),
                 };
                 share.give_back(header_len + len);
                 let (link, came_at) = (incoming.kind, Instant::now());
-                Ok(Job::Block(Block { instance, header, content, link, came_at, share }))
+                let block = Block { instance, header, content, link, came_at, share };
+                Ok((Job::Block(block), came as u64))
             }
             StreamKind::Pack => {
                 let header = PackHeader::decode(&header)?;
@@ -146,7 +147,8 @@ pub(crate) async fn read_job(
                 let len = len.ok_or(StreamError::Read)?;
                 let content = read_content(&mut incoming.stream, len, budget).await?;
                 share.give_back(header_len + len);
-                Ok(Job::Pack { instance, header, content, link: incoming.kind, share })
+                let link = incoming.kind;
+                Ok((Job::Pack { instance, header, content, link, share }, len as u64))
             }
         }
     };

@@ -162,7 +162,8 @@ impl Sender {
     fn push_request(&mut self) {
         let totals = self.progress.borrow().totals;
         self.content.outgoing.clear();
-        self.content.outgoing.push(Message::Request { totals, preview: self.preview.clone() });
+        let (preview, text) = (self.preview.clone(), self.order.text.clone().unwrap_or_default());
+        self.content.outgoing.push(Message::Request { totals, preview, text });
     }
 
     /// The next thing that matters while no content flows.

@@ -156,6 +156,7 @@ impl Reader {
                 // A folder costs less than the question whether it is there.
                 Ok(entry) if entry.kind == EntryKind::Directory => self.entry(entry, false)?,
                 Ok(entry) => self.offer(entry)?,
+                Err(skipped) if skipped.is_excluded() => {}
                 Err(skipped) => {
                     let path = skipped.file_path.to_string_lossy().into_owned();
                     let text = chain(&skipped.reason);

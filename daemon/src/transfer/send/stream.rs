@@ -1,6 +1,7 @@
 //! The streaming phase of a transfer: chunks from the reading thread go out over the session's links
 //! within the window, and what the receiver says about them comes back.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -8,6 +9,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::flight::Corrupt;
 use super::reader::{Chunk, ChunkId, Question, Reply, Step};
+use super::throttle::Throttle;
 use super::{OpenFile, Phase, Sender, cancelled, internal, link_in_use};
 
 use crate::peer::{LinkId, LinkKind, Session, SessionClosed};
@@ -59,9 +61,7 @@ impl Sender {
         let mut tick = tokio::time::interval(PROGRESS_STEP);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            while let Some(chunk) = self.content.flight.next_ready() {
-                handing.spawn(hand_over(session.clone(), chunk));
-            }
+            self.hand_out(session, &mut handing);
             let room = self.content.flight.has_room() && self.content.held.is_none();
             let waiting = !self.content.outgoing.is_empty();
             tokio::select! {
@@ -97,6 +97,17 @@ impl Sender {
                 }
                 _ = tick.tick() => self.show(session),
             }
+        }
+    }
+
+    /// Hands out what is ready; under a limit, one chunk after the other, for several that share a low
+    /// rate would each take longer than the receiver waits.
+    fn hand_out(&mut self, session: &Session, handing: &mut JoinSet<Handed>) {
+        let most = if self.throttle.is_some() { 1 } else { usize::MAX };
+        while handing.len() < most
+            && let Some(chunk) = self.content.flight.next_ready()
+        {
+            handing.spawn(hand_over(session.clone(), chunk, self.throttle.clone()));
         }
     }
 
@@ -352,14 +363,17 @@ async fn next_step(steps: &mut Option<tokio::sync::mpsc::Receiver<Step>>) -> Opt
 }
 
 /// Hands a chunk to the best link, on a stream of its own.
-async fn hand_over(session: Session, chunk: Chunk) -> Handed {
+async fn hand_over(session: Session, chunk: Chunk, throttle: Option<Arc<Throttle>>) -> Handed {
     let (id, bytes) = (chunk.id, chunk.content.len() as u64);
     let (link, kind, mut stream) = match session.open_stream().await {
         Ok(opened) => opened,
         Err(SessionClosed { .. }) => return (id, bytes, Err(SendError::Session)),
     };
     let mut parts = [chunk.head, chunk.content];
-    let written = stream.write_all_chunks(&mut parts).await;
+    let written = match throttle {
+        None => stream.write_all_chunks(&mut parts).await,
+        Some(throttle) => throttle.write(&mut stream, parts).await,
+    };
     let result = match written.is_ok() && stream.finish().is_ok() {
         true => Ok((link, kind)),
         false => Err(SendError::Link),

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Root;
+use super::{Excludes, Root};
 use crate::transfer::entry::{Entry, EntryKind, MAX_SHARED, PathError, RelPath};
 use crate::transfer::folder::{FileId, Folder, Kind, Listing, Stat, to_path};
 
@@ -16,6 +16,7 @@ use crate::transfer::folder::{FileId, Folder, Kind, Listing, Stat, to_path};
 #[derive(Debug)]
 pub struct Walk {
     roots: Arc<[Root]>,
+    excludes: Arc<Excludes>,
     next_root: usize,
     /// The folders on the way down to where the walk is.
     levels: Vec<Level>,
@@ -55,6 +56,9 @@ pub struct Skipped {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SkipReason {
+    /// The user leaves it out.
+    #[error("left out")]
+    Excluded,
     /// A socket, pipe or device.
     #[error("not a file, folder or symbolic link")]
     Special,
@@ -66,9 +70,17 @@ pub enum SkipReason {
     Unreadable(#[source] io::Error),
 }
 
+impl Skipped {
+    /// Whether the user wishes so; else it is a failure.
+    #[must_use]
+    pub fn is_excluded(&self) -> bool {
+        matches!(self.reason, SkipReason::Excluded)
+    }
+}
+
 impl Walk {
-    pub(super) fn new(roots: Arc<[Root]>) -> Self {
-        Self { roots, next_root: 0, levels: Vec::new(), shared: Shared::default() }
+    pub(super) fn new(roots: Arc<[Root]>, excludes: Arc<Excludes>) -> Self {
+        Self { roots, excludes, next_root: 0, levels: Vec::new(), shared: Shared::default() }
     }
 
     /// The next of the things that the user named.
@@ -105,6 +117,9 @@ impl Walk {
     fn visit(&mut self, parent: &Folder, path: RelPath) -> Result<Entry, SkipReason> {
         let name = path.name();
         let stat = parent.stat(name)?;
+        if self.excludes.leave_out(&path, stat.kind == Kind::Folder) {
+            return Err(SkipReason::Excluded);
+        }
         let kind = match stat.kind {
             Kind::Special => return Err(SkipReason::Special),
             Kind::Symlink => EntryKind::Symlink { target: parent.read_symlink(name)? },

@@ -209,6 +209,21 @@ impl User {
         Sending::new(self.run(arguments.into_iter().map(OsStr::new).chain(sources)))
     }
 
+    /// Sends what `input` holds as standard input.
+    pub(crate) fn send_input(&self, input: &Path, options: &[&str], to: &str) -> Sending {
+        let mut command = self.command("ffctl");
+        command.args([&["send", "--json", to, "-"], options].concat());
+        let read = ["sh", "-c", r#"exec "$@" <"$0""#, input.to_str().unwrap()];
+        Sending::new(Program::start(&wrapped(&read, &command)))
+    }
+
+    /// Runs a line of shell: `$0` is `file_path`, `$1` is `ffctl` as this user, then come `arguments`.
+    pub(crate) fn shell(&self, line: &str, file_path: &Path, arguments: &[&str]) -> Program {
+        let mut command = self.command("ffctl");
+        command.args(arguments);
+        Program::start(&wrapped(&["sh", "-c", line, file_path.to_str().unwrap()], &command))
+    }
+
     /// Everything that was sent or received and is still known, newest first.
     #[track_caller]
     pub(crate) fn transfers(&self) -> Vec<Value> {

@@ -8,7 +8,8 @@ use crate::failure::Failure;
 
 /// Stop a transfer on both sides
 ///
-/// Nothing incomplete is left. What was delivered already stays.
+/// Nothing incomplete is left. What was delivered already stays: if that is everything, the command
+/// says so and ends with 1.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  ffctl cancel 3f2a")]
 pub(crate) struct Cancel {

@@ -84,7 +84,12 @@ fn print(requests: &[RequestView], json: bool) -> io::Result<()> {
 }
 
 fn row(request: &RequestView) -> [String; 5] {
-    let names: Vec<_> = request.names.iter().map(|name| text::quoted(name).to_string()).collect();
+    let said = request.text.as_ref().map(|said| format!("says {}", text::quoted(said)));
+    let names = request.names.iter().map(|name| text::quoted(name).to_string());
+    let names: Vec<_> = match said {
+        Some(said) => vec![said],
+        None => names.collect(),
+    };
     [
         format::short_id(&request.id),
         format!("{} ({})", text::display(&request.from), standing(request)),

@@ -7,8 +7,10 @@
 //! followed to its end, even if the receiver goes away meanwhile: it goes on when they are back.
 
 mod choose;
-mod interrupts;
+mod dry_run;
+mod options;
 mod report;
+mod what;
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,19 +21,20 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 use filefleet_ctl::client::Watch;
-use filefleet_ctl::proto::{
-    Call, ControlError, ErrorCode, Event, Reply, TransferState, TransferView, WirePath,
-};
+use filefleet_ctl::proto::{Call, Reply, TransferState, TransferView, WirePath};
 use filefleet_ctl::start::start_daemon;
-use filefleet_ctl::{Client, ClientError, Home, text};
+use filefleet_ctl::{Client, Home, text};
 
+use super::interrupts::Interrupts;
+use super::transfers::{cancel, next_view, why};
 use super::{absolute, call, connect, unexpected};
-use crate::cli;
 use crate::exit_code::ExitCode;
 use crate::failure::{CommandError, Failure};
+use crate::{cli, output};
 use choose::Chooser;
-use interrupts::Interrupts;
+use options::Options;
 use report::Report;
+use what::What;
 
 /// How long an interrupted command waits to learn which transfer it has to cancel: the daemon
 /// answers at once.
@@ -42,7 +45,11 @@ const ID_DEADLINE: Duration = Duration::from_secs(2);
 /// The command ends when the receiver has verified and stored everything. If they cannot be reached,
 /// it prints the transfer's id and ends with 6: the daemon sends it as soon as both computers are
 /// on, in the order of the commands. If they go away in the middle, it waits and goes on when they
-/// are back. Ctrl-C cancels the transfer. Symbolic links are sent as links.
+/// are back. Ctrl-C cancels the transfer; if everything had been delivered by then, the command says so
+/// and ends with 0. Symbolic links are sent as links.
+///
+/// Standard input is kept by the daemon, on its disk, until it has been sent; sending begins when it has
+/// ended. If this command ends before that, nothing is sent.
 ///
 /// With --choose, you are asked which of your contacts to send to: on the terminal, or without one, as
 /// under a file manager, in a window.
@@ -53,6 +60,8 @@ const ID_DEADLINE: Duration = Duration::from_secs(2);
 #[command(
     override_usage = "\
 ffctl send [OPTIONS] <TO> <PATH>...
+       ffctl send [OPTIONS] <TO> - --name <NAME>
+       ffctl send [OPTIONS] <TO> --text <TEXT>
        ffctl send [OPTIONS] --choose <PATH>...",
     after_help = "\
 Examples:
@@ -60,15 +69,29 @@ Examples:
   ffctl send bob holiday/ notes.txt
   ffctl send --detach bob disk.img
   ffctl send --choose photo.jpg
+  ffctl send --exclude '*.tmp' --exclude '/build/' --dry-run bob project/
+  ffctl send --limit 2M bob disk.img
+  ffctl send bob --text 'the door code is 4711'
+  tar c holiday | ffctl send bob - --name holiday.tar
   ffctl send --wait bob report.pdf && rm report.pdf
   ffctl send --json bob holiday/ | jq -r 'select(.event == \"done\") | .link'"
 )]
 pub(crate) struct Send {
     /// The receiver's name; with --choose, the first thing to send
     to: OsString,
-    /// What to send
-    #[arg(required_unless_present = "choose", value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    /// What to send; "-" is standard input
+    #[arg(
+        required_unless_present_any = ["choose", "text"],
+        value_name = "PATH",
+        value_hint = ValueHint::AnyPath,
+    )]
     paths: Vec<PathBuf>,
+    /// What standard input, "-", or the text is called at the receiver's
+    #[arg(long)]
+    name: Option<String>,
+    /// Send this text: the receiver is shown it, and gets it as a small file
+    #[arg(long, conflicts_with_all = ["choose", "dry_run"])]
+    text: Option<String>,
     /// Ask which of your contacts to send to
     #[arg(long)]
     choose: bool,
@@ -82,11 +105,19 @@ pub(crate) struct Send {
     #[arg(long)]
     no_queue: bool,
     #[command(flatten)]
+    options: Options,
+    /// Only tell what would be sent and what would not; nobody is asked
+    #[arg(long, conflicts_with_all = ["choose", "detach", "wait", "no_queue"])]
+    dry_run: bool,
+    #[command(flatten)]
     format: cli::Format,
 }
 
 impl Send {
     pub(super) async fn run(self) -> Result<(), Failure> {
+        if self.dry_run {
+            return self.survey().await;
+        }
         let mut report = Report::new(self.format.json, self.detach);
         let chooser = self.choose.then(Chooser::find).transpose()?;
         match self.send(chooser, &mut report).await {
@@ -104,6 +135,18 @@ impl Send {
         }
     }
 
+    /// Whether errors are to be told as JSON by whoever runs this; events tell them, but a dry run has
+    /// none.
+    pub(super) fn wants_json(&self) -> bool {
+        self.dry_run && self.format.json
+    }
+
+    async fn survey(self) -> Result<(), Failure> {
+        let paths = sources(&self.paths)?;
+        let to = self.to.to_string_lossy();
+        dry_run::run(&to, paths, self.options.into_call(), self.format.json).await
+    }
+
     async fn send(
         mut self,
         chooser: Option<Chooser>,
@@ -113,15 +156,15 @@ impl Send {
         if chooser.is_some() {
             self.paths.insert(0, to.clone().into());
         }
-        let paths: Vec<_> = self.paths.iter().map(|path| source(path)).collect::<Result<_, _>>()?;
+        let what = What::of(&self.paths, self.text, self.name)?;
         let to = match chooser {
-            Some(chooser) => chosen(chooser, paths.len()).await?,
+            Some(chooser) => chosen(chooser, what.count()).await?,
             None => to.into_string().map_err(|_| CommandError::usage("that is no name"))?,
         };
         let mut interrupts = Interrupts::new()?;
-        let mut client = connect().await?;
-        let call = Call::Send { to, paths, no_queue: self.no_queue };
-        let (id, interrupted) = start(&mut client, call, &mut interrupts).await?;
+        let options = self.options.into_call();
+        let asked = what.hand_over(connect().await?, to, self.no_queue, options);
+        let (id, client, interrupted) = start(asked, &mut interrupts).await?;
         report.started(&id);
         if interrupted {
             cancel(&id).await?;
@@ -152,22 +195,22 @@ async fn chosen(chooser: Chooser, items: usize) -> Result<String, CommandError> 
     }
 }
 
-/// Asks the daemon to send; the transfer's id, and whether Ctrl-C came before it was known.
+/// Has the daemon take on what is to be sent; the transfer's id, and whether Ctrl-C came before it was
+/// known. Standard input that has not ended soon after that is not sent.
 async fn start(
-    client: &mut Client,
-    call: Call,
+    asked: impl Future<Output = Result<(Reply, Client), CommandError>>,
     interrupts: &mut Interrupts,
-) -> Result<(String, bool), CommandError> {
-    let mut reply = pin!(client.call(call));
+) -> Result<(String, Client, bool), CommandError> {
+    let mut asked = pin!(asked);
     let (reply, interrupted) = tokio::select! {
-        reply = &mut reply => (reply, false),
+        reply = &mut asked => (reply, false),
         () = interrupts.next() => {
-            let reply = tokio::time::timeout(ID_DEADLINE, reply).await;
+            let reply = tokio::time::timeout(ID_DEADLINE, asked).await;
             (reply.map_err(|_| CommandError::interrupted("interrupted"))?, true)
         }
     };
     match reply? {
-        Reply::SendStarted { transfer } => Ok((transfer, interrupted)),
+        (Reply::SendStarted { transfer }, client) => Ok((transfer, client, interrupted)),
         _ => Err(unexpected()),
     }
 }
@@ -205,6 +248,9 @@ impl Following {
             match transfer.state {
                 TransferState::Done => {
                     report.done(&transfer);
+                    if self.interrupted {
+                        output::note("it had been delivered before it could be cancelled");
+                    }
                     return Ok(End::Done);
                 }
                 state if state.is_final() => return Err(why(transfer, self.interrupted)),
@@ -220,46 +266,8 @@ impl Following {
     }
 }
 
-/// The next news of one transfer. Cancel safe.
-async fn next_view(watch: &mut Watch, id: &str) -> Result<TransferView, CommandError> {
-    loop {
-        match watch.next().await? {
-            Event::Transfer(transfer) if transfer.id == id => return Ok(transfer),
-            Event::State(state) => {
-                let found = state.transfers.into_iter().find(|transfer| transfer.id == id);
-                return found.ok_or_else(|| {
-                    CommandError::failed("the daemon does not know the transfer any more")
-                });
-            }
-            _ => {}
-        }
-    }
-}
-
-/// Cancels on a connection of its own, since the other one serves events. A transfer that has ended
-/// meanwhile is no error: how it ended is news that is still to come.
-async fn cancel(id: &str) -> Result<(), CommandError> {
-    let call = Call::Cancel { id: id.to_owned() };
-    match connect().await?.call(call).await {
-        Ok(_) | Err(ClientError::Refused(_)) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Why a transfer ended otherwise than well.
-fn why(transfer: TransferView, interrupted: bool) -> CommandError {
-    let peer = text::display(&transfer.peer);
-    let (code, message) = match transfer.state {
-        TransferState::Cancelled if interrupted => return CommandError::interrupted("cancelled"),
-        TransferState::Cancelled => (ErrorCode::Cancelled, "the transfer was cancelled".to_owned()),
-        TransferState::Declined => (ErrorCode::Declined, format!("{peer} declined")),
-        _ => (ErrorCode::Unknown, "the transfer failed".to_owned()),
-    };
-    let mut error = transfer.error.unwrap_or_else(|| ControlError::new(code, message));
-    if transfer.state == TransferState::Declined {
-        error.code = code;
-    }
-    CommandError::from(error).with_failures(transfer.failures)
+fn sources(paths: &[PathBuf]) -> Result<Vec<WirePath>, CommandError> {
+    paths.iter().map(|path| source(path)).collect()
 }
 
 /// A path to send, checked before anything is asked of anybody: absolute, with a name of its own,

@@ -1,10 +1,13 @@
-//! `ffctl transfers`.
+//! `ffctl transfers`, and how one transfer is followed, cancelled and explained.
 
 use std::io;
 
 use clap::Args;
-use filefleet_ctl::proto::{Call, Reply, TransferState, TransferView};
-use filefleet_ctl::{Client, format, text};
+use filefleet_ctl::client::Watch;
+use filefleet_ctl::proto::{
+    Call, ControlError, ErrorCode, Event, Reply, TransferState, TransferView,
+};
+use filefleet_ctl::{Client, ClientError, format, text};
 use serde::Serialize;
 
 use super::{complete_id, connect, unexpected};
@@ -45,9 +48,12 @@ impl Transfers {
     }
 }
 
-/// The id of a transfer under way from its beginning.
+/// The id of a transfer from its beginning: of one under way, else of one that has ended.
 pub(super) async fn find(client: &mut Client, typed: &str) -> Result<String, CommandError> {
-    let transfers = list(client, false).await?;
+    let mut transfers = list(client, false).await?;
+    if !transfers.iter().any(|transfer| transfer.id.starts_with(typed)) {
+        transfers = list(client, true).await?;
+    }
     complete_id(typed, transfers.iter().map(|transfer| transfer.id.as_str()))
 }
 
@@ -93,4 +99,46 @@ fn what(transfer: &TransferView) -> String {
         what += &format!("; next try in {}", format::duration(left));
     }
     what
+}
+
+/// The next news of one transfer. Cancel safe.
+pub(super) async fn next_view(watch: &mut Watch, id: &str) -> Result<TransferView, CommandError> {
+    loop {
+        match watch.next().await? {
+            Event::Transfer(transfer) if transfer.id == id => return Ok(transfer),
+            Event::State(state) => {
+                let found = state.transfers.into_iter().find(|transfer| transfer.id == id);
+                return found.ok_or_else(|| {
+                    CommandError::failed("the daemon does not know the transfer any more")
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Cancels on a connection of its own, since the other one serves events. A transfer that has ended
+/// meanwhile is no error: how it ended is news that is still to come.
+pub(super) async fn cancel(id: &str) -> Result<(), CommandError> {
+    let call = Call::Cancel { id: id.to_owned() };
+    match connect().await?.call(call).await {
+        Ok(_) | Err(ClientError::Refused(_)) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Why a transfer ended otherwise than well.
+pub(super) fn why(transfer: TransferView, interrupted: bool) -> CommandError {
+    let peer = text::display(&transfer.peer);
+    let (code, message) = match transfer.state {
+        TransferState::Cancelled if interrupted => return CommandError::interrupted("cancelled"),
+        TransferState::Cancelled => (ErrorCode::Cancelled, "the transfer was cancelled".to_owned()),
+        TransferState::Declined => (ErrorCode::Declined, format!("{peer} declined")),
+        _ => (ErrorCode::Unknown, "the transfer failed".to_owned()),
+    };
+    let mut error = transfer.error.unwrap_or_else(|| ControlError::new(code, message));
+    if transfer.state == TransferState::Declined {
+        error.code = code;
+    }
+    CommandError::from(error).with_failures(transfer.failures)
 }

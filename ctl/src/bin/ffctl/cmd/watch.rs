@@ -91,15 +91,21 @@ fn transfer_line(transfer: &TransferView) -> String {
     if let Some(error) = transfer.error.as_ref().or(transfer.reason.as_ref()) {
         line += &format!(": {}", text::display(&error.message));
     }
-    line
+    line + &said(transfer.text.as_deref().filter(|_| transfer.state.is_final()))
+}
+
+/// A text as it is shown behind what is said about it.
+fn said(said: Option<&str>) -> String {
+    said.map_or_else(String::new, |said| format!(", says {}", text::quoted(said)))
 }
 
 fn request_line(request: &RequestView) -> String {
     format!(
-        "request {} from {}: {}",
+        "request {} from {}: {}{}",
         format::short_id(&request.id),
         text::display(&request.from),
         format::amount(request.files, request.bytes, request.total_known),
+        said(request.text.as_deref()),
     )
 }
 

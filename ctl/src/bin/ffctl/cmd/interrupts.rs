@@ -9,10 +9,10 @@ type Signal = tokio::signal::windows::CtrlC;
 
 /// Catches Ctrl-C from now on; none is lost.
 #[derive(Debug)]
-pub(super) struct Interrupts(Signal);
+pub(in crate::cmd) struct Interrupts(Signal);
 
 impl Interrupts {
-    pub(super) fn new() -> Result<Self, CommandError> {
+    pub(in crate::cmd) fn new() -> Result<Self, CommandError> {
         #[cfg(unix)]
         let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
         #[cfg(windows)]
@@ -22,7 +22,7 @@ impl Interrupts {
     }
 
     /// The next Ctrl-C. Cancel safe.
-    pub(super) async fn next(&mut self) {
+    pub(in crate::cmd) async fn next(&mut self) {
         if self.0.recv().await.is_none() {
             // The runtime is ending, and nothing is caught any more.
             std::future::pending().await

@@ -1,0 +1,134 @@
+//! `ffctl accept --to -`: a file that goes to standard output instead of a folder.
+//!
+//! The daemon receives it as it receives everything: verified and durable, into a folder made for it
+//! below the usual one. When all of it is there it is printed, and removed. If printing breaks off, it
+//! stays there: nothing that its sender knows to be delivered is lost. Nothing is printed of a file
+//! that does not arrive whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use filefleet_ctl::client::Watch;
+use filefleet_ctl::proto::{
+    Call, EntryKind, Reply, RequestPage, TransferState, TransferView, WirePath,
+};
+use filefleet_ctl::{Client, text};
+
+use super::super::interrupts::Interrupts;
+use super::super::transfers::{cancel, next_view, why};
+use super::super::{connect, unexpected};
+use crate::failure::{CommandError, Failure};
+
+/// Accepts the request `id` and prints the one file that it offers.
+pub(super) async fn run(mut client: Client, id: String, always: bool) -> Result<(), Failure> {
+    check_single(&mut client, &id).await?;
+    let folder = make_folder(&mut client, &id).await?;
+    let received = receive(client, &id, &folder, always).await;
+    if let Err(error) = received {
+        // Empty, unless the daemon goes on to receive; then it stays.
+        let _ = fs::remove_dir(&folder);
+        return Err(error.into());
+    }
+    let file_path = only_file(&folder)?;
+    print(&file_path).map_err(|error| kept(&file_path, &error))?;
+    let removed = fs::remove_file(&file_path).and_then(|()| fs::remove_dir(&folder));
+    removed.map_err(|error| cannot("remove", &folder, &error))?;
+    Ok(())
+}
+
+/// Only one file can be printed.
+async fn check_single(client: &mut Client, id: &str) -> Result<(), CommandError> {
+    let call = Call::RequestShow { id: id.to_owned(), offset: 0, limit: 2 };
+    let Reply::RequestPage(RequestPage { entries, complete, .. }) = client.call(call).await? else {
+        return Err(unexpected());
+    };
+    match &entries[..] {
+        [only] if complete && only.kind == EntryKind::File => Ok(()),
+        _ => Err(CommandError::usage("only a single file can go to standard output")
+            .with_hint("accept it into a folder: ffctl accept ID --to DIR")),
+    }
+}
+
+/// A folder for this transfer alone, below the usual one.
+async fn make_folder(client: &mut Client, id: &str) -> Result<PathBuf, CommandError> {
+    let Reply::Status(status) = client.call(Call::Status).await? else { return Err(unexpected()) };
+    let received_dir = status.received_dir.as_path();
+    let name: String = id.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
+    let folder = received_dir.join(format!("filefleet-{name}"));
+    fs::create_dir_all(received_dir)
+        .and_then(|()| fs::create_dir(&folder))
+        .map_err(|error| cannot("make", &folder, &error))?;
+    Ok(folder)
+}
+
+/// Waits until everything has arrived in `folder`. Ctrl-C cancels the transfer.
+async fn receive(
+    mut client: Client,
+    id: &str,
+    folder: &Path,
+    always: bool,
+) -> Result<(), CommandError> {
+    let mut interrupts = Interrupts::new()?;
+    let to = Some(WirePath::from(folder));
+    client.call(Call::Accept { id: id.to_owned(), to, always }).await?;
+    let mut watch = connect().await?.watch().await?;
+    let ended = tokio::select! {
+        biased;
+        () = interrupts.next() => None,
+        ended = until_ended(&mut watch, id) => Some(ended?),
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            cancel(id).await?;
+            until_ended(&mut watch, id).await?
+        }
+    };
+    match ended.state {
+        TransferState::Done => Ok(()),
+        _ => Err(why(ended, false)),
+    }
+}
+
+async fn until_ended(watch: &mut Watch, id: &str) -> Result<TransferView, CommandError> {
+    loop {
+        let transfer = next_view(watch, id).await?;
+        if transfer.state.is_final() {
+            return Ok(transfer);
+        }
+    }
+}
+
+/// What has arrived: one regular file, or the sender has sent something else than announced.
+fn only_file(folder: &Path) -> Result<PathBuf, CommandError> {
+    let failed = |error: io::Error| cannot("read", folder, &error);
+    let mut entries = fs::read_dir(folder).map_err(failed)?;
+    let first = entries.next().transpose().map_err(failed)?;
+    match (first, entries.next()) {
+        (Some(file), None) if file.file_type().map_err(failed)?.is_file() => Ok(file.path()),
+        _ => Err(CommandError::failed("what arrived is not the one file that was announced")
+            .with_hint(format!("it is kept in {}", shown(folder)))),
+    }
+}
+
+fn print(file_path: &Path) -> io::Result<()> {
+    let mut file = File::open(file_path)?;
+    let mut output = io::stdout().lock();
+    io::copy(&mut file, &mut output)?;
+    output.flush()
+}
+
+/// Printing broke off, and the file stays where it is.
+fn kept(file_path: &Path, error: &io::Error) -> CommandError {
+    CommandError::failed(format!("cannot print what arrived: {error}"))
+        .with_hint(format!("it is kept as {}", shown(file_path)))
+}
+
+fn cannot(what: &str, folder: &Path, error: &io::Error) -> CommandError {
+    CommandError::failed(format!("cannot {what} {}: {error}", shown(folder)))
+}
+
+fn shown(file_path: &Path) -> String {
+    text::quoted(&file_path.to_string_lossy()).to_string()
+}
