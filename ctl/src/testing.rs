@@ -230,6 +230,8 @@ pub fn transfer(state: TransferState) -> TransferView {
         bytes_done: if done { 3000 } else { 1000 },
         files_there: 0,
         bytes_there: 0,
+        files_replaced: 0,
+        files_beside: 0,
         sent_bytes: if done { 3000 } else { 1000 },
         received_bytes: 0,
         total_known: true,
@@ -263,6 +265,7 @@ pub fn request(id: &str, from: &str) -> RequestView {
         total_known: false,
         names: vec!["a".to_owned(), "b".to_owned()],
         text: None,
+        update: false,
         received_at: 1_700_000_000,
     }
 }
@@ -277,6 +280,7 @@ pub fn contact(name: &str) -> ContactView {
         accept: Accept::Ask,
         dir: None,
         max_size: None,
+        overwrite: false,
         online: None,
         safety_phrase: None,
         warning: None,

@@ -75,6 +75,28 @@ pub(crate) enum Decision {
     Busy,
 }
 
+/// What happens to a file that was delivered before and comes again with other content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Update {
+    /// Nobody wishes that it is replaced: the new one lies beside it.
+    #[default]
+    Unwanted,
+    /// The sender wishes it and may not: the new one lies beside it, and that is told.
+    Refused,
+    /// The new one replaces it, unless the user has altered it.
+    Allowed,
+}
+
+/// Decides whether what this contact sent before may be replaced. `overwrite` is what the user set for
+/// them; strangers never may.
+pub(crate) fn update(is_wanted: bool, overwrite: Option<bool>) -> Update {
+    match (is_wanted, overwrite) {
+        (false, _) => Update::Unwanted,
+        (true, Some(true)) => Update::Allowed,
+        (true, _) => Update::Refused,
+    }
+}
+
 /// Decides about a request that says to hold `bytes`.
 pub(crate) fn decide(sender: &Sender, bytes: u64, rules: &Rules) -> Decision {
     let max_bytes = sender.max_bytes.or(rules.max_bytes);
@@ -167,6 +189,16 @@ mod tests {
             assert_eq!(decide(&sender, 1, &paused), Decision::Ask);
         }
         assert_eq!(decide(&contact(Accept::Never), 1, &paused), Decision::Refuse);
+    }
+
+    #[test]
+    fn only_a_contact_who_may_replaces_and_only_on_demand() {
+        for overwrite in [None, Some(false), Some(true)] {
+            assert_eq!(update(false, overwrite), Update::Unwanted);
+        }
+        assert_eq!(update(true, None), Update::Refused);
+        assert_eq!(update(true, Some(false)), Update::Refused);
+        assert_eq!(update(true, Some(true)), Update::Allowed);
     }
 
     #[test]

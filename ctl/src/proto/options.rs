@@ -20,4 +20,10 @@ pub struct SendOptions {
     /// The most bytes of content that are sent per second, at least [`MIN_LIMIT`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
+    /// Compare what was sent before by its content, not by size and time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub checksum: bool,
+    /// Replace what was sent before and differs, where the receiver lets this contact do so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub update: bool,
 }

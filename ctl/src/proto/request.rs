@@ -148,6 +148,9 @@ pub enum Call {
         /// Most bytes a transfer of theirs may have; cleared, no bound of their own.
         #[serde(default, skip_serializing_if = "Change::is_keep")]
         max_size: Change<u64>,
+        /// Whether they may replace what they sent before; unchanged without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        overwrite: Option<bool>,
     },
     /// Forget a contact, pin and all: `Reply::Done`.
     ContactRemove {

@@ -84,6 +84,13 @@ pub struct TransferView {
     /// Bytes of these.
     #[serde(default)]
     pub bytes_there: u64,
+    /// Of the files that were delivered, those that replaced what an earlier transfer had brought.
+    #[serde(default)]
+    pub files_replaced: u64,
+    /// Of those that were to replace such, the ones that lie beside it: it has been altered there, or
+    /// may not be replaced.
+    #[serde(default)]
+    pub files_beside: u64,
     /// Bytes of content that were handed to links since the daemon was started, those that were sent
     /// again included.
     #[serde(default)]
@@ -232,6 +239,9 @@ pub struct RequestView {
     /// The text that it is, if it is one; the sender's word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
+    /// Whether it is to replace what was sent before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub update: bool,
     /// When it came.
     pub received_at: u64,
 }
@@ -285,6 +295,9 @@ pub struct ContactView {
     pub dir: Option<WirePath>,
     /// Most bytes a transfer of theirs may have.
     pub max_size: Option<u64>,
+    /// Whether they may replace what they sent before.
+    #[serde(default)]
+    pub overwrite: bool,
     /// Whether they are connected; unknown unless both are contacts of each other.
     pub online: Option<bool>,
     /// What two people compare to be sure of each other.

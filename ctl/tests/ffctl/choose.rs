@@ -22,6 +22,7 @@ fn contact(name: &str, online: Option<bool>) -> ContactView {
         accept: Accept::Ask,
         dir: None,
         max_size: None,
+        overwrite: false,
         online,
         safety_phrase: None,
         warning: None,

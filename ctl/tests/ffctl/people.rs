@@ -25,6 +25,7 @@ fn request(id: &str, from: &str) -> RequestView {
         total_known: false,
         names: vec!["a b".to_owned(), "evil\u{1b}[2J\n".to_owned()],
         text: None,
+        update: false,
         received_at: 1_700_000_000,
     }
 }
@@ -38,6 +39,7 @@ fn contact() -> ContactView {
         accept: Accept::Ask,
         dir: None,
         max_size: Some(20 << 30),
+        overwrite: false,
         online: Some(true),
         safety_phrase: Some("one two".to_owned()),
         warning: None,
@@ -114,6 +116,7 @@ fn contacts_are_listed_and_shown() {
         verified       no\n\
         online         yes\n\
         accept         ask\n\
+        may replace    no\n\
         max size       20.0 GiB\n";
     for arguments in [
         &["contacts", "show", "bob"][..],
@@ -145,7 +148,15 @@ fn what_a_contact_may_do_is_set() {
         (&["--default-dir", "--max-size", "none"], None, Change::Clear, Change::Clear),
     ] {
         user.ffctl(&[&["contacts", "set", "bob"], arguments].concat()).done();
-        assert_eq!(daemon.next_call(), Call::ContactSet { name: name(), accept, dir, max_size });
+        assert_eq!(
+            daemon.next_call(),
+            Call::ContactSet { name: name(), accept, dir, max_size, overwrite: None }
+        );
+    }
+    for (word, overwrite) in [("yes", true), ("no", false)] {
+        user.ffctl(&["contacts", "set", "bob", "--overwrite", word]).done();
+        let Call::ContactSet { overwrite: set, .. } = daemon.next_call() else { panic!() };
+        assert_eq!(set, Some(overwrite));
     }
     user.ffctl(&["contacts", "remove", "bob"]).done();
     assert_eq!(daemon.next_call(), Call::ContactRemove { name: name() });

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use filefleet_ctl::proto::{Call, ControlError, ErrorCode, Event as Shown, Reply, WirePath};
 
 use super::error;
-use crate::daemon::{Answer, Daemon};
+use crate::daemon::{Answer, ContactChange, Daemon};
 
 impl Daemon {
     /// Answers a call, now or when what it takes is done.
@@ -29,9 +29,8 @@ impl Daemon {
                 return self.request_page(&id, offset, limit, answer);
             }
             Call::ContactAdd { link } => return self.add_contact(&link, answer),
-            Call::ContactSet { name, accept, dir, max_size } => {
-                let change =
-                    crate::daemon::ContactChange { accept, dir, max_size, verified: false };
+            Call::ContactSet { name, accept, dir, max_size, overwrite } => {
+                let change = ContactChange { accept, dir, max_size, overwrite, verified: false };
                 return self.set_contact(&name, change, answer);
             }
             Call::IdentityExport { passphrase } => return self.export(passphrase, answer),

@@ -98,6 +98,8 @@ pub(crate) fn new_transfer(
         bytes_done: 0,
         files_there: 0,
         bytes_there: 0,
+        files_replaced: 0,
+        files_beside: 0,
         sent_bytes: 0,
         received_bytes: 0,
         total_known: false,
@@ -124,6 +126,8 @@ pub(crate) struct Before {
     links: std::collections::BTreeMap<LinkKind, u64>,
     sent_bytes: u64,
     received_bytes: u64,
+    files_replaced: u64,
+    files_beside: u64,
 }
 
 impl Before {
@@ -131,7 +135,8 @@ impl Before {
     pub(crate) fn of(view: &TransferView) -> Self {
         let (seconds, links) = (view.seconds, view.links.clone());
         let (sent_bytes, received_bytes) = (view.sent_bytes, view.received_bytes);
-        Self { seconds, links, sent_bytes, received_bytes }
+        let (files_replaced, files_beside) = (view.files_replaced, view.files_beside);
+        Self { seconds, links, sent_bytes, received_bytes, files_replaced, files_beside }
     }
 }
 
@@ -154,6 +159,8 @@ pub(crate) fn update(
     view.bytes_done = progress.bytes_done;
     (view.files_there, view.bytes_there) = (progress.files_there, progress.bytes_there);
     view.sent_bytes = before.sent_bytes + progress.sent_bytes;
+    view.files_replaced = before.files_replaced + progress.files_replaced;
+    view.files_beside = before.files_beside + progress.files_beside;
     view.received_bytes = before.received_bytes + progress.received_bytes;
     view.files = view.files.max(view.files_done);
     view.bytes = view.bytes.max(view.bytes_done);

@@ -139,6 +139,8 @@ impl Daemon {
             sources: plan.sources(),
             exclude: plan.options.exclude.clone(),
             limit: plan.options.limit,
+            checksum: plan.options.checksum,
+            update: plan.options.update,
             text: plan.text.clone(),
             asked: plan.asked && !plan.accepted,
         };

@@ -24,6 +24,7 @@ pub(crate) struct ContactChange {
     pub(crate) accept: Option<Accept>,
     pub(crate) dir: Change<WirePath>,
     pub(crate) max_size: Change<u64>,
+    pub(crate) overwrite: Option<bool>,
     pub(crate) verified: bool,
 }
 
@@ -159,6 +160,7 @@ impl Daemon {
             accept: contact.accept,
             dir: contact.dest_dir.clone().map(WirePath::from),
             max_size: contact.max_bytes,
+            overwrite: contact.overwrite,
             online: self.online.get(&contact.identity).copied(),
             safety_phrase: Some(safety_phrase(&self.identity.key(), &contact.identity)),
             warning: contact.warning.clone(),
@@ -250,6 +252,7 @@ impl Daemon {
         }
         change.max_size.apply(&mut contact.max_bytes);
         contact.accept = change.accept.unwrap_or(contact.accept);
+        contact.overwrite = change.overwrite.unwrap_or(contact.overwrite);
         if change.verified {
             (contact.verified, contact.warning) = (true, None);
         }
@@ -329,6 +332,7 @@ fn new_contact(name: Name, identity: IdentityKey) -> Contact {
         accept: Accept::Ask,
         dest_dir: None,
         max_bytes: None,
+        overwrite: false,
         warning: None,
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Accepted {
     pub(super) id: TransferId,
     pub(super) dest_dir: PathBuf,
     pub(super) max_bytes: Option<u64>,
+    /// Whether the sender wishes to replace what was sent before.
+    pub(super) update: bool,
     pub(super) totals: Totals,
     pub(super) label: String,
     /// What it is, as the sender says, if it is a text.
@@ -38,9 +40,9 @@ pub(super) struct Accepted {
 impl Daemon {
     /// Begins to receive.
     pub(super) fn receive(&mut self, accepted: Accepted, session: &Session) {
-        let Accepted { id, dest_dir, max_bytes, totals, label, text, tops } = accepted;
+        let Accepted { id, dest_dir, max_bytes, update, totals, label, text, tops } = accepted;
         let make_dir = dest_dir == self.received_dir();
-        let plan = Incoming { make_dir, max_bytes, ended: None };
+        let plan = Incoming { make_dir, max_bytes, update, ended: None };
         let (name, identity) = (session.name(), session.identity());
         let mut record = new_incoming(id, name, identity, label, &dest_dir, plan);
         let view = &mut record.view;
@@ -65,12 +67,18 @@ impl Daemon {
             dest_dir: dest.as_path().to_owned(),
             make_dir: plan.make_dir,
             max_bytes: plan.max_bytes,
+            update: policy::update(plan.update, self.overwrite_of(session)),
             totals: Totals { files: view.files, bytes: view.bytes, exact: view.total_known },
             tops,
         };
         session.allow_direct();
         let running = self.engine.receive(reception, session.clone());
         self.follow(id, running);
+    }
+
+    /// Whether what this sender sent before may be replaced; `None` of a stranger.
+    fn overwrite_of(&self, session: &Session) -> Option<bool> {
+        self.contact_of(session).map(|contact| contact.overwrite)
     }
 
     /// Whether one more of this sender's may be received now.

@@ -32,8 +32,8 @@ pub(super) struct Request {
     pages: HashMap<u64, Vec<Answer>>,
 }
 
-/// What a request says: how much, what, and the text if it is one.
-type Asked = (Totals, Vec<Preview>, String);
+/// What a request says: how much, what, whether it is an update, and the text if it is one.
+type Asked = (Totals, Vec<Preview>, bool, String);
 
 impl Daemon {
     pub(super) async fn load_requests(&mut self) -> Result<(), DaemonError> {
@@ -73,9 +73,11 @@ impl Daemon {
         // Dealt with when this returns, unless the turn is handed on.
         let Unrouted { session, transfer, message, turn } = unrouted;
         match message {
-            Message::Request { totals, preview, text } => match record {
-                Some(record) => self.on_repeated(&session, &record, (totals, preview, text)),
-                None => self.on_request(session, transfer, (totals, preview, text), turn),
+            Message::Request { totals, preview, update, text } => match record {
+                Some(record) => {
+                    self.on_repeated(&session, &record, (totals, preview, update, text))
+                }
+                None => self.on_request(session, transfer, (totals, preview, update, text), turn),
             },
             Message::Totals(totals) => self.on_totals(&session, transfer, totals, turn),
             Message::Cancel { reason, text } => self.on_cancelled(&session, transfer, reason, text),
@@ -105,7 +107,7 @@ impl Daemon {
         &mut self,
         session: &Session,
         record: &TransferRecord,
-        (totals, preview, text): Asked,
+        (totals, preview, update, text): Asked,
     ) {
         let id = record.id;
         let of_sender = record.plan.is_incoming() && record.identity == Some(session.identity());
@@ -119,7 +121,11 @@ impl Daemon {
             false if !rests => {
                 // It began while this request was on its way: taken once, it goes on from here. If
                 // its mailbox is full, its peer says far too much, and asks again in any case.
-                self.engine.redeliver(session, id, Message::Request { totals, preview, text });
+                self.engine.redeliver(
+                    session,
+                    id,
+                    Message::Request { totals, preview, update, text },
+                );
             }
             false if self.has_room_for(&session.identity()) => self.receive_on(id, session),
             false => self.decline_with(session, id, Reason::Busy, ""),
@@ -151,7 +157,7 @@ impl Daemon {
         &mut self,
         session: Session,
         id: TransferId,
-        (totals, preview, text): Asked,
+        (totals, preview, update, text): Asked,
         turn: Turn,
     ) {
         if let Some(request) = self.requests.get_mut(&id) {
@@ -169,10 +175,11 @@ impl Daemon {
                 let label = view::label_of_preview(&preview);
                 let tops = view::tops_of_preview(&preview, totals);
                 let text = shown_text(text);
-                let accepted = Accepted { id, dest_dir, max_bytes, totals, label, text, tops };
+                let accepted =
+                    Accepted { id, dest_dir, max_bytes, update, totals, label, text, tops };
                 self.receive(accepted, &session);
             }
-            Decision::Ask => self.keep_request(session, id, (totals, preview, text), turn),
+            Decision::Ask => self.keep_request(session, id, (totals, preview, update, text), turn),
             Decision::Refuse => self.decline_with(&session, id, Reason::NotAllowed, ""),
             Decision::TooLarge { most } => {
                 let text = format!("at most {most} bytes are accepted");
@@ -218,7 +225,7 @@ impl Daemon {
         &mut self,
         session: Session,
         id: TransferId,
-        (totals, preview, text): Asked,
+        (totals, preview, update, text): Asked,
         turn: Turn,
     ) {
         let contact = self.contact_of(&session);
@@ -234,6 +241,7 @@ impl Daemon {
             total_known: totals.exact,
             names: view::names_of_preview(&preview),
             text: shown_text(text),
+            update,
             received_at: unix_now(),
         };
         let record = RequestRecord {

@@ -25,6 +25,7 @@ fn requests_of_clients() {
             accept: None,
             dir: Change::Set(WirePath("/tmp".into())),
             max_size: Change::Clear,
+            overwrite: Some(true),
         },
         Call::ConfigGet { key: text("received-dir") },
     ];

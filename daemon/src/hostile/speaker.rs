@@ -177,12 +177,12 @@ impl From<TransferId> for To {
 /// A request that says to hold so many bytes.
 pub(super) fn request(bytes: u64) -> Message {
     let totals = Totals { files: 1, bytes, exact: true };
-    Message::Request { totals, preview: Vec::new(), text: String::new() }
+    Message::Request { totals, preview: Vec::new(), update: false, text: String::new() }
 }
 
 /// A request with this preview.
 pub(super) fn request_of(preview: Vec<Preview>) -> Message {
-    Message::Request { totals: Totals::default(), preview, text: String::new() }
+    Message::Request { totals: Totals::default(), preview, update: false, text: String::new() }
 }
 
 pub(super) fn entry(path: &str, kind: EntryKind) -> Entry {

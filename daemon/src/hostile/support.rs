@@ -112,7 +112,8 @@ impl Victim {
 
     pub(super) async fn trust_up_to(&self, name: &str, max_size: Change<u64>) {
         let (name, accept) = (name.to_owned(), Some(Accept::Always));
-        self.call(Call::ContactSet { name, accept, dir: Change::Keep, max_size }).await;
+        let (dir, overwrite) = (Change::Keep, None);
+        self.call(Call::ContactSet { name, accept, dir, max_size, overwrite }).await;
     }
 
     pub(super) async fn requests(&self) -> Vec<RequestView> {
@@ -256,6 +257,8 @@ impl Scene {
             sources: sources.to_vec(),
             exclude: Vec::new(),
             limit: None,
+            checksum: false,
+            update: false,
             text: None,
             asked: false,
         };

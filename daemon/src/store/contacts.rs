@@ -19,6 +19,8 @@ pub(crate) struct Contact {
     pub(crate) accept: Accept,
     pub(crate) dest_dir: Option<PathBuf>,
     pub(crate) max_bytes: Option<u64>,
+    /// Whether what this person sent before may be replaced by what they send.
+    pub(crate) overwrite: bool,
     /// What the user must know about this person, above all a changed identity.
     pub(crate) warning: Option<String>,
 }
@@ -29,7 +31,7 @@ impl Store {
         let server = server.to_owned();
         self.call(move |connection| {
             let mut statement = connection.prepare(
-                "SELECT name, identity, verified, accept, dest_dir, max_size, warning
+                "SELECT name, identity, verified, accept, dest_dir, max_size, warning, overwrite
                  FROM contacts WHERE server = ?1 ORDER BY name",
             )?;
             let rows = statement.query_map([server], read)?;
@@ -49,8 +51,8 @@ impl Store {
         self.call(move |connection| {
             connection.execute(
                 "INSERT OR REPLACE INTO contacts
-                 (server, name, identity, verified, accept, dest_dir, max_size, warning)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                 (server, name, identity, verified, accept, dest_dir, max_size, warning, overwrite)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 params![
                     server,
                     contact.name.to_string(),
@@ -60,6 +62,7 @@ impl Store {
                     contact.dest_dir.map(|dir| json(&WirePath::from(dir))),
                     contact.max_bytes.map(|most| i64::try_from(most).unwrap_or(i64::MAX)),
                     contact.warning,
+                    contact.overwrite,
                 ],
             )
         })
@@ -93,6 +96,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<Contact>> {
             .and_then(|dir| serde_json::from_str::<WirePath>(&dir).ok())
             .map(|dir| dir.as_path().to_owned()),
         max_bytes: max_size.and_then(|most| u64::try_from(most).ok()),
+        overwrite: row.get(7)?,
         warning: row.get(6)?,
     }))
 }
@@ -131,6 +135,7 @@ mod tests {
             accept: Accept::Always,
             dest_dir: Some("/from bob".into()),
             max_bytes: Some(1 << 40),
+            overwrite: true,
             warning: None,
         };
         store.put_contact("one", bob.clone()).await.unwrap();

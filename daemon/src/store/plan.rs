@@ -44,6 +44,9 @@ pub(crate) struct Incoming {
     pub(crate) make_dir: bool,
     /// The most bytes of content that are taken.
     pub(crate) max_bytes: Option<u64>,
+    /// Whether the sender wishes to replace what was sent before. Whether that is allowed is asked
+    /// whenever it is received.
+    pub(crate) update: bool,
     /// Why it ended, if not well: what a sender hears that comes back and does not know.
     pub(crate) ended: Option<Ended>,
 }

@@ -223,7 +223,12 @@ mod tests {
             Plan::Outgoing(Outgoing {
                 number: 9,
                 sources: vec![Path::new("/a b").into()],
-                options: SendOptions { exclude: vec!["*.o".to_owned()], limit: Some(7) },
+                options: SendOptions {
+                    exclude: vec!["*.o".to_owned()],
+                    limit: Some(7),
+                    checksum: true,
+                    update: true,
+                },
                 spooled: true,
                 text: Some("hi".to_owned()),
                 queue: true,
@@ -231,7 +236,12 @@ mod tests {
                 accepted: false,
                 untold: true,
             }),
-            Plan::Incoming(Incoming { make_dir: true, max_bytes: Some(u64::MAX), ended }),
+            Plan::Incoming(Incoming {
+                make_dir: true,
+                max_bytes: Some(u64::MAX),
+                update: true,
+                ended,
+            }),
         ];
         for plan in plans {
             let record = record(plan);

@@ -15,9 +15,11 @@ mod error;
 mod ledger;
 mod name;
 mod partial;
+mod replace;
 mod tree;
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +30,7 @@ pub(crate) use ledger::Forgetful;
 pub use ledger::{Intent, Ledger, Top};
 use partial::Partials;
 pub use partial::{Part, PartialFile};
+pub(super) use replace::Old;
 use tree::Tree;
 
 use super::confine;
@@ -66,6 +69,19 @@ pub struct Commit<'a> {
 pub struct Committed {
     /// Where it lies: below the destination as it was named to [`Destination::create`].
     pub file_path: PathBuf,
+    /// Whether it lies in the place of a file that was there before.
+    pub replaced: bool,
+}
+
+/// What each of a batch is that waits for its name, or why it gets none.
+type Staged = Vec<Result<Option<FileId>, DestError>>;
+
+/// One of a batch that has no final name yet.
+struct Waiting<'a> {
+    position: usize,
+    id: Option<FileId>,
+    /// What it is to replace.
+    old: Option<&'a Old>,
 }
 
 impl Destination {
@@ -124,6 +140,11 @@ impl Destination {
         self.tree.lock().unwrap_or_else(PoisonError::into_inner).look(final_path)
     }
 
+    /// Opens the file at `final_path` below the destination; links are not followed.
+    pub(super) fn open_final(&self, final_path: &RelPath) -> Result<(File, Stat), DestError> {
+        self.tree.lock().unwrap_or_else(PoisonError::into_inner).open_final(final_path)
+    }
+
     /// Writes the whole content of `part` at once, in place of any that was there.
     ///
     /// With its `entry`, if that is known already, the file costs the fewest system calls.
@@ -149,16 +170,31 @@ impl Destination {
         batch: &[Commit<'_>],
         ledger: &mut dyn Ledger,
     ) -> Vec<Result<Committed, DestError>> {
+        self.commit_over(batch, &[], ledger)
+    }
+
+    /// [`commit`](Self::commit), where each file that has something in the same place of `olds` replaces
+    /// that if it still is what it was. What was replaced is gone when this returns, and not before the
+    /// new is durable.
+    pub(super) fn commit_over(
+        &self,
+        batch: &[Commit<'_>],
+        olds: &[Option<Old>],
+        ledger: &mut dyn Ledger,
+    ) -> Vec<Result<Committed, DestError>> {
         let files = batch.iter().filter(|commit| commit.is_file()).count();
         let sync_each = files == 1 || !Folder::SYNCS_FILE_SYSTEM;
-        let staged: Vec<_> = batch.iter().map(|commit| self.stage(commit, sync_each)).collect();
+        let staged: Staged = batch.iter().map(|commit| self.stage(commit, sync_each)).collect();
         let durable = if files == 0 || sync_each { Ok(()) } else { self.root.sync_file_system() };
         if let Err(error) = durable {
             return batch.iter().map(|_| Err(DestError::of(&error))).collect();
         }
         let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
-        let placed = self.place_all(&mut tree, batch, staged, ledger);
+        let placed = self.place_all(&mut tree, batch, (staged, olds), ledger);
         let kept = tree.sync();
+        if kept.is_ok() {
+            self.discard_replaced(batch, &placed);
+        }
         placed.into_iter().map(|placed| kept.as_ref().map_err(DestError::of).and(placed)).collect()
     }
 
@@ -185,7 +221,7 @@ impl Destination {
         let kind = EntryKind::File { size: stat.size };
         let entry = Entry { kind, is_shared: false, ..commit.entry.clone() };
         let copy = Commit { part: commit.part, entry: &entry };
-        let placed = self.place_all(&mut tree, &[copy], vec![Ok(id)], ledger);
+        let placed = self.place_all(&mut tree, &[copy], (vec![Ok(id)], &[]), ledger);
         tree.sync()?;
         placed.into_iter().try_for_each(|placed| placed.map(drop))
     }
@@ -201,7 +237,7 @@ impl Destination {
         &self,
         tree: &mut Tree,
         batch: &[Commit<'_>],
-        staged: Vec<Result<Option<FileId>, DestError>>,
+        (staged, olds): (Staged, &[Option<Old>]),
         ledger: &mut dyn Ledger,
     ) -> Vec<Result<Committed, DestError>> {
         let mut placed: Vec<_> = batch.iter().map(|_| Err(DestError::NotReceived)).collect();
@@ -210,7 +246,10 @@ impl Destination {
             match (&commit.entry.kind, staged) {
                 (_, Err(error)) => placed[position] = Err(error),
                 (EntryKind::Directory, Ok(_)) => folders.push(position),
-                (_, Ok(id)) => waiting.push((position, id)),
+                (_, Ok(id)) => {
+                    let old = olds.get(position).and_then(Option::as_ref);
+                    waiting.push(Waiting { position, id, old });
+                }
             }
         }
         for _ in 0..MAX_ROUNDS {
@@ -219,28 +258,29 @@ impl Destination {
             }
             waiting = self.place_round(tree, batch, waiting, ledger, &mut placed);
         }
-        for (position, _) in waiting {
+        for Waiting { position, .. } in waiting {
             placed[position] = Err(DestError::NamesExhausted(batch[position].entry.path.clone()));
         }
         for position in folders {
             let made = tree.place_folder(batch[position].entry, ledger);
-            placed[position] = made.map(|rel_path| self.committed(&rel_path));
+            placed[position] = made.map(|rel_path| self.committed(&rel_path, false));
         }
         placed
     }
 
     /// Chooses names, has them kept, and gives them; what must be tried again is given back.
-    fn place_round(
+    fn place_round<'a>(
         &self,
         tree: &mut Tree,
         batch: &[Commit<'_>],
-        waiting: Vec<(usize, Option<FileId>)>,
+        waiting: Vec<Waiting<'a>>,
         ledger: &mut dyn Ledger,
         placed: &mut [Result<Committed, DestError>],
-    ) -> Vec<(usize, Option<FileId>)> {
+    ) -> Vec<Waiting<'a>> {
         let mut intents = Vec::with_capacity(waiting.len());
         let mut promised = HashSet::with_capacity(waiting.len());
-        for (position, staged) in waiting {
+        let mut olds = Vec::with_capacity(waiting.len());
+        for Waiting { position, id: staged, old } in waiting {
             // A hard link is what the file is that it names.
             let id = match &batch[position].entry.kind {
                 EntryKind::HardLink { target } => match tree.shared_id(target, ledger) {
@@ -252,10 +292,16 @@ impl Destination {
                 },
                 _ => staged,
             };
-            match tree.choose(&batch[position].entry.path, &promised, ledger) {
+            let old = old.filter(|old| !promised.contains(&old.final_path));
+            let chosen = match old {
+                Some(old) => Ok(old.final_path.clone()),
+                None => tree.choose(&batch[position].entry.path, &promised, ledger),
+            };
+            match chosen {
                 Ok(final_path) => {
                     promised.insert(final_path.clone());
                     intents.push(Intent { position, final_path, id });
+                    olds.push(old);
                 }
                 Err(error) => placed[position] = Err(error),
             }
@@ -268,26 +314,36 @@ impl Destination {
             return Vec::new();
         }
         let mut taken = Vec::new();
-        for Intent { position, final_path, id } in intents {
+        for (Intent { position, final_path, id }, old) in intents.into_iter().zip(olds) {
             let commit = &batch[position];
-            let given = match &commit.entry.kind {
-                EntryKind::HardLink { target } => {
+            let given = match (&commit.entry.kind, old) {
+                (EntryKind::HardLink { target }, _) => {
                     tree.place_hard_link(target, &commit.entry.path, final_path.name(), ledger)
                 }
-                _ => self.partials.place(commit, &final_path, tree, ledger),
+                (_, Some(old)) => self.partials.replace(commit.part, old, tree),
+                (_, None) => self.partials.place(commit, &final_path, tree, ledger),
             };
             match given {
-                Ok(true) => placed[position] = Ok(self.committed(&final_path)),
-                Ok(false) => taken.push((position, id)),
+                Ok(true) => placed[position] = Ok(self.committed(&final_path, old.is_some())),
+                // What is not to be replaced after all is let be.
+                Ok(false) => taken.push(Waiting { position, id, old: None }),
                 Err(error) => placed[position] = Err(error),
             }
         }
         taken
     }
 
-    fn committed(&self, final_path: &RelPath) -> Committed {
+    fn committed(&self, final_path: &RelPath, replaced: bool) -> Committed {
         let file_path = final_path.components().map(to_path);
-        Committed { file_path: self.dest_dir.join(file_path.collect::<PathBuf>()) }
+        Committed { file_path: self.dest_dir.join(file_path.collect::<PathBuf>()), replaced }
+    }
+
+    fn discard_replaced(&self, batch: &[Commit<'_>], placed: &[Result<Committed, DestError>]) {
+        for (commit, placed) in batch.iter().zip(placed) {
+            if placed.as_ref().is_ok_and(|committed| committed.replaced) {
+                self.partials.discard(commit.part);
+            }
+        }
     }
 
     /// Removes the partial folder; what was committed stays.

@@ -40,6 +40,12 @@ impl Outgoing {
         self.queue.push_back(Message::Delivered { files, bytes });
     }
 
+    /// Queues a count of what replaced something, in place of the one before where that still waits.
+    pub(crate) fn push_placed(&mut self, replaced: u64, beside: u64) {
+        self.queue.retain(|message| !matches!(message, Message::Placed { .. }));
+        self.queue.push_back(Message::Placed { replaced, beside });
+    }
+
     /// The message that goes last.
     pub(crate) fn last(&self) -> Option<&Message> {
         self.queue.back()

@@ -124,6 +124,10 @@ pub(crate) struct Progress {
     /// Of what is done: files that an earlier transfer had brought, and their bytes.
     pub(crate) files_there: u64,
     pub(crate) bytes_there: u64,
+    /// Of what this run delivered: files that replaced what was there, and files that were to replace
+    /// something and lie beside it.
+    pub(crate) files_replaced: u64,
+    pub(crate) files_beside: u64,
     /// Bytes of content that were handed to links since this program started, those that were sent
     /// again included; what QUIC itself repeats is not.
     pub(crate) sent_bytes: u64,
@@ -154,6 +158,8 @@ impl Default for Progress {
             bytes_done: 0,
             files_there: 0,
             bytes_there: 0,
+            files_replaced: 0,
+            files_beside: 0,
             sent_bytes: 0,
             received_bytes: 0,
             rate: 0,

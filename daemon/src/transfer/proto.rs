@@ -13,7 +13,7 @@ mod reason;
 pub(crate) mod tests;
 mod wire;
 
-pub(crate) use compare::{MAX_BLOCKS, MAX_OFFER_BYTES, MAX_OFFERED, NO_BLOCK, Verdict};
+pub(crate) use compare::{MAX_BLOCKS, MAX_OFFER_BYTES, MAX_OFFERED, NO_BLOCK, NO_HASH, Verdict};
 pub(crate) use header::{
     BLOCK_HEADER_LEN, BlockHeader, MAX_PACK_ENTRIES, MAX_PACK_TABLE, PREFIX_LEN, PackEntry,
     PackHeader, Prefix, StreamKind,

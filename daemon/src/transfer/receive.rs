@@ -18,13 +18,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
-use self::writer::{Ended, Job, Written};
+use self::writer::{Ended, Job, Terms, Written};
 use self::writing::{Plan, Writing};
 use super::outgoing::{Outgoing, closed, flush_one};
 use super::progress::{Cause, Fault, Progress, RateMeter, State};
 use super::proto::{Ack, Answer, Message, Reason, Totals, TransferId};
 use super::{Inbound, Stop};
 use crate::peer::{CloseReason, Session, SessionGuard};
+use crate::policy::Update;
 use crate::store::Store;
 
 /// How long a run waits for a sender that went away; longer than the sender's run looks for us. After
@@ -53,6 +54,8 @@ pub(crate) struct Reception {
     pub(crate) make_dir: bool,
     /// The most bytes of content that are taken, whatever the request says.
     pub(crate) max_bytes: Option<u64>,
+    /// What happens to files that were delivered before.
+    pub(crate) update: Update,
     pub(crate) totals: Totals,
     /// The names at the top of what is sent, where all of them are known.
     pub(crate) tops: Option<Vec<Vec<u8>>>,
@@ -83,10 +86,11 @@ pub(super) async fn run(
     let Ends { mailbox, jobs: (jobs, job_queue), received, progress, stop } = ends;
     // Full: the writing thread waits for this task, which always reads.
     let (tell, told) = mpsc::channel(64);
-    let Reception { id, dest_dir, make_dir, max_bytes, totals, tops } = reception;
+    let Reception { id, dest_dir, make_dir, max_bytes, update, totals, tops } = reception;
     let sender = session.identity();
     let folder_id = super::folder_id(&sender, id);
-    let plan = Plan { dest_dir, make_dir, folder_id, max_bytes, sender, id, tops, store };
+    let terms = Terms { max_bytes, update };
+    let plan = Plan { dest_dir, make_dir, folder_id, terms, sender, id, tops, store };
     let instance = random_instance();
     let writing = Writing::start(&plan, instance, job_queue, tell.clone());
     let mut receiver = Receiver {
@@ -251,8 +255,8 @@ impl Receiver {
                 self.waiting_jobs.push_back(Job::GiveUp { file, reason, text });
             }
             Message::Finish { entries } => self.waiting_jobs.push_back(Job::Finish { entries }),
-            Message::Offer { number, entries } => {
-                self.waiting_jobs.push_back(Job::Offer { number, entries });
+            Message::Offer { number, entries, hashes } => {
+                self.waiting_jobs.push_back(Job::Offer { number, entries, hashes });
             }
             Message::BlocksQuery { file, revision, first, count } => {
                 self.waiting_jobs.push_back(Job::BlocksQuery { file, revision, first, count });
@@ -324,6 +328,12 @@ impl Receiver {
                 self.progress.send_if_modified(|progress| {
                     progress.files_done = files;
                     false
+                });
+            }
+            Written::Placed { replaced, beside } => {
+                self.outgoing.push_placed(replaced, beside);
+                self.progress.send_modify(|progress| {
+                    (progress.files_replaced, progress.files_beside) = (replaced, beside);
                 });
             }
             Written::FileFailed { file, path, reason, text } => {

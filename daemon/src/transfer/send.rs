@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 use self::ask::Asked;
 pub(crate) use self::ask::connect_fault;
 use self::flight::Flight;
-use self::reader::{MAX_QUESTIONS, Question, Reply, Step};
+use self::reader::{Asking, MAX_QUESTIONS, Question, Reply, Step};
 use self::survey::Report;
 use self::throttle::Throttle;
 use super::buffer::Pool;
@@ -60,6 +60,10 @@ pub(crate) struct Order {
     pub(crate) exclude: Vec<String>,
     /// The most bytes of content per second.
     pub(crate) limit: Option<u64>,
+    /// Whether what was sent before is compared by its content.
+    pub(crate) checksum: bool,
+    /// Whether what differs from it is to replace it.
+    pub(crate) update: bool,
     /// The text that the one source is, to be shown to the receiver.
     pub(crate) text: Option<String>,
     /// The receiver already has the request (before this program was started again): wait for its
@@ -290,8 +294,10 @@ impl Sender {
             self.content.replies = Some(send_reply);
             replies
         });
+        let checksum = self.order.checksum;
+        let asking = replies.map(|replies| Asking { replies, checksum });
         tokio::task::spawn_blocking(move || {
-            reader::read(id, instance, source, pool, send_step, replies);
+            reader::read(id, instance, source, pool, send_step, asking);
         });
         self.content.steps = Some(steps);
     }

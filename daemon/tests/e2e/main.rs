@@ -21,3 +21,4 @@ mod server_restart;
 mod streams;
 mod supervised;
 mod support;
+mod update;

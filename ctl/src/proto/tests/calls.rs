@@ -111,7 +111,13 @@ fn contacts() {
 
 #[test]
 fn a_change_is_absent_null_or_a_value() {
-    let set = |dir, max_size| Call::ContactSet { name: bob(), accept: None, dir, max_size };
+    let set = |dir, max_size| Call::ContactSet {
+        name: bob(),
+        accept: None,
+        dir,
+        max_size,
+        overwrite: None,
+    };
     assert_call(
         set(Change::Keep, Change::Keep),
         r#""method":"contact_set","params":{"name":"bob"}"#,
@@ -123,8 +129,14 @@ fn a_change_is_absent_null_or_a_value() {
     let dir = Change::Set(Path::new("/in").into());
     let accept = Some(Accept::Always);
     assert_call(
-        Call::ContactSet { name: bob(), accept, dir, max_size: Change::Keep },
-        r#""method":"contact_set","params":{"name":"bob","accept":"always","dir":"/in"}"#,
+        Call::ContactSet {
+            name: bob(),
+            accept,
+            dir,
+            max_size: Change::Keep,
+            overwrite: Some(true),
+        },
+        r#""method":"contact_set","params":{"name":"bob","accept":"always","dir":"/in","overwrite":true}"#,
     );
 }
 

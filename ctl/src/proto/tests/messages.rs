@@ -14,7 +14,7 @@ const STATUS: &str = concat!(
 const TRANSFER: &str = concat!(
     r#"{"id":"00112233445566778899aabbccddeeff","direction":"outgoing","peer":"bob","#,
     r#""state":"active","label":"holiday","files":3,"files_done":1,"bytes":3000,"#,
-    r#""bytes_done":1000,"files_there":0,"bytes_there":0,"sent_bytes":1000,"received_bytes":0,"total_known":true,"rate":500,"link":"direct","#,
+    r#""bytes_done":1000,"files_there":0,"bytes_there":0,"files_replaced":0,"files_beside":0,"sent_bytes":1000,"received_bytes":0,"total_known":true,"rate":500,"link":"direct","#,
     r#""links":{"direct":2000,"relayed":1000},"seconds":1.5,"started_at":1700000000,"#,
     r#""detail":null,"error":null,"reason":null,"next_try":null,"failures":[],"dest":null}"#,
 );
@@ -27,7 +27,7 @@ const REQUEST: &str = concat!(
 
 const CONTACT: &str = concat!(
     r#"{"name":"bob","server":"example.org:7835","identity":"77aa","verified":true,"#,
-    r#""accept":"ask","dir":"/in","max_size":1024,"online":true,"#,
+    r#""accept":"ask","dir":"/in","max_size":1024,"overwrite":false,"online":true,"#,
     r#""safety_phrase":"one two","warning":null}"#,
 );
 
@@ -44,6 +44,7 @@ fn request() -> RequestView {
         total_known: false,
         names: vec!["a".to_owned(), "b".to_owned()],
         text: None,
+        update: false,
         received_at: 1_700_000_000,
     }
 }
@@ -57,6 +58,7 @@ fn contact() -> ContactView {
         accept: Accept::Ask,
         dir: Some(Path::new("/in").into()),
         max_size: Some(1024),
+        overwrite: false,
         online: Some(true),
         safety_phrase: Some("one two".to_owned()),
         warning: None,

@@ -99,8 +99,8 @@ impl Daemon {
         // The transfer is kept before the request is forgotten.
         // Of what was shown to the person, the names are not known as they were sent.
         let tops = None;
-        let text = view.text;
-        let accepted = Accepted { id, dest_dir, max_bytes, totals, label, text, tops };
+        let (update, text) = (view.update, view.text);
+        let accepted = Accepted { id, dest_dir, max_bytes, update, totals, label, text, tops };
         self.receive(accepted, &session);
         self.forget_request(id);
         let _ = answer.send(Ok(Reply::Done));

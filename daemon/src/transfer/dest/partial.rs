@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use super::Commit;
 use super::error::DestError;
 use super::ledger::Ledger;
+use super::replace::Old;
 use super::tree::Tree;
 use crate::transfer::entry::{Entry, EntryKind, PathError, RelPath, Timestamp};
 use crate::transfer::folder::{self, FileId, Folder, Kind, Stat};
@@ -341,6 +342,26 @@ impl Partials {
     ) -> Result<bool, DestError> {
         let part = commit.part.name();
         tree.place_file((&self.folder, &part), commit.entry, final_path.name(), ledger)
+    }
+
+    /// Puts what was staged as `part` in the place of `old`; false if that is not to be.
+    pub(super) fn replace(
+        &self,
+        part: Part,
+        old: &Old,
+        tree: &mut Tree,
+    ) -> Result<bool, DestError> {
+        tree.replace_file((&self.folder, &part.name()), old)
+    }
+
+    /// Removes what lies under `part`: it was replaced. If it stays, it goes with the folder.
+    pub(super) fn discard(&self, part: Part) {
+        match self.folder.remove_file(&part.name()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tracing::debug!(%error, "what was replaced stays for now");
+            }
+            _ => {}
+        }
     }
 
     /// Makes a durable copy of `file`, metadata and all, as the content of `part`. Tells what it is.

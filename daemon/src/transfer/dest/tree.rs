@@ -196,19 +196,38 @@ impl Tree {
 
     /// What lies at `final_path`, as it is called here.
     pub(super) fn look(&mut self, final_path: &RelPath) -> Result<Stat, DestError> {
-        let depth = final_path.components().count() - 1;
-        let names = final_path.components().take(depth);
-        // What was open may have been moved away.
+        let folder = self.folder_of(final_path);
+        let stat = folder.and_then(|folder| Ok(folder.stat(final_path.name())?));
+        self.forget_on_error(stat)
+    }
+
+    /// Opens the file at `final_path`, as it is called here.
+    pub(super) fn open_final(&mut self, final_path: &RelPath) -> Result<(File, Stat), DestError> {
+        let folder = self.folder_of(final_path);
+        let opened = folder.and_then(|folder| Ok(folder.open_file(final_path.name(), false)?));
+        self.forget_on_error(opened)
+    }
+
+    /// The open folder in which `final_path` lies, if it is there.
+    pub(super) fn folder_of(&mut self, final_path: &RelPath) -> Result<Arc<Folder>, DestError> {
+        let names = final_path.components().take(final_path.components().count() - 1);
         let folder = self.looked.descend(&self.root, names, |_, parent, name| {
             Ok::<_, DestError>(parent.open_folder(name)?)
         });
-        match folder.and_then(|folder| Ok(folder.stat(final_path.name())?)) {
-            Ok(stat) => Ok(stat),
-            Err(error) => {
-                self.looked.clear();
-                Err(error)
-            }
+        self.forget_on_error(folder)
+    }
+
+    /// What was open on the way may have been moved away.
+    fn forget_on_error<T>(&mut self, result: Result<T, DestError>) -> Result<T, DestError> {
+        if result.is_err() {
+            self.looked.clear();
         }
+        result
+    }
+
+    /// Names have changed in `folder`, which must become durable.
+    pub(super) fn note_touched(&mut self, folder: &Arc<Folder>) -> io::Result<()> {
+        self.touched.add(folder)
     }
 
     /// [`descend`](Self::descend), once more if somebody removed a folder that we still had open.

@@ -139,6 +139,21 @@ impl Folder {
         }
     }
 
+    /// Moves the file `name` over `old_name` in `to` in one step, if what stands there `is_old`; false,
+    /// and nothing has changed, if it is not.
+    pub(in crate::transfer) fn replace(
+        &self,
+        name: &[u8],
+        to: &Self,
+        old_name: &[u8],
+        is_old: impl Fn(&Stat) -> bool,
+    ) -> io::Result<bool> {
+        if !is_old(&to.stat(old_name)?) {
+            return Ok(false);
+        }
+        self.0.rename(to_path(name), &to.0, to_path(old_name)).map(|()| true)
+    }
+
     /// `Unsupported`: that it is the same file could not be told.
     pub(in crate::transfer) fn link_new(
         &self,

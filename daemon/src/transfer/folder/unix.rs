@@ -163,6 +163,32 @@ impl Folder {
         }
     }
 
+    /// Exchanges the file `name` with `old_name` in `to` in one step, if what stands there `is_old`; false,
+    /// and nothing has changed, if it is not. `Unsupported` where the file system cannot do so.
+    pub(in crate::transfer) fn replace(
+        &self,
+        name: &[u8],
+        to: &Self,
+        old_name: &[u8],
+        is_old: impl Fn(&Stat) -> bool,
+    ) -> io::Result<bool> {
+        let (name, old_name) = (plain(name)?, plain(old_name)?);
+        if !is_old(&to.stat(old_name)?) {
+            return Ok(false);
+        }
+        let exchange = || fs::renameat_with(&self.0, name, &to.0, old_name, RenameFlags::EXCHANGE);
+        match exchange() {
+            Err(error) if is_unsupported(error) => return Err(ErrorKind::Unsupported.into()),
+            exchanged => exchanged?,
+        }
+        if is_old(&self.stat(name)?) {
+            return Ok(true);
+        }
+        // Somebody changed it in the very moment: it is theirs.
+        exchange()?;
+        Ok(false)
+    }
+
     /// [`Self::rename_new`] where only hard links refuse to replace.
     fn rename_by_link(&self, name: &[u8], to: &Self, new_name: &[u8]) -> io::Result<()> {
         match fs::linkat(&self.0, name, &to.0, new_name, AtFlags::empty()) {

@@ -4,16 +4,19 @@
 use super::message::{put_entry, read_entry};
 use super::wire::{Reader, WireError};
 use crate::transfer::entry::Entry;
+use crate::transfer::hash::Digest;
 
 /// The most entries in one offer.
 pub(crate) const MAX_OFFERED: u16 = 512;
-/// The most bytes of an offer's entries but the last; a message is at most 60 KiB.
+/// The most bytes of an offer's entries but the last; with a hash for each, a message is at most 60 KiB.
 pub(crate) const MAX_OFFER_BYTES: usize = 24 * 1024;
 /// The most blocks that are asked for at once.
 pub(crate) const MAX_BLOCKS: u16 = 256;
 
 /// What stands for the chaining value of a block that the receiver does not have.
 pub(crate) const NO_BLOCK: [u8; 32] = [0; 32];
+/// What stands for the hash of an entry that is no file or could not be read.
+pub(crate) const NO_HASH: Digest = [0; 32];
 
 /// What becomes of an entry that was offered. The number is its byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +57,22 @@ pub(super) fn put_offered(out: &mut Vec<u8>, entries: &[Entry]) {
 pub(super) fn read_offered(reader: &mut Reader<'_>) -> Result<Vec<Entry>, WireError> {
     let count = reader.count("offered entries", MAX_OFFERED)?;
     (0..count).map(|_| read_entry(reader)).collect()
+}
+
+pub(super) fn put_hashes(out: &mut Vec<u8>, hashes: &[Digest]) {
+    put_count(out, hashes.len());
+    hashes.iter().for_each(|hash| out.extend_from_slice(hash));
+}
+
+/// None, or as many as there are entries.
+pub(super) fn read_hashes(
+    reader: &mut Reader<'_>,
+    entries: usize,
+) -> Result<Vec<Digest>, WireError> {
+    match usize::from(reader.count("hashes", MAX_OFFERED)?) {
+        count if count == 0 || count == entries => (0..count).map(|_| reader.array()).collect(),
+        _ => Err(WireError::Invalid("number of hashes")),
+    }
 }
 
 pub(super) fn put_verdicts(out: &mut Vec<u8>, verdicts: &[Verdict]) {

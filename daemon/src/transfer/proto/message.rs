@@ -3,10 +3,12 @@
 
 use super::super::entry::{Entry, EntryKind, RelPath, Timestamp};
 use super::compare::{
-    Verdict, put_blocks, put_offered, put_verdicts, read_blocks, read_offered, read_verdicts,
+    Verdict, put_blocks, put_hashes, put_offered, put_verdicts, read_blocks, read_hashes,
+    read_offered, read_verdicts,
 };
 use super::reason::Reason;
 use super::wire::{Reader, WireError, put_bytes};
+use crate::transfer::hash::Digest;
 
 /// The most entries that one transfer may have.
 pub(crate) const MAX_ENTRIES: u64 = 10_000_000;
@@ -116,9 +118,10 @@ pub(crate) enum Ack {
 /// A control message. The number in each doc line is its type byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Message {
-    /// 16: sender: `totals ‖ u16 n ‖ n × preview ‖ text`. May be repeated in another session. A `text`
+    /// 16: sender: `totals ‖ u16 n ‖ n × preview ‖ bool update ‖ text`. May be repeated in another session.
+    /// `update`: what was sent before and differs is to be replaced, if the receiver allows it. A `text`
     /// that is not empty is what the one file of the transfer holds, to be shown to a person.
-    Request { totals: Totals, preview: Vec<Preview>, text: String },
+    Request { totals: Totals, preview: Vec<Preview>, update: bool, text: String },
     /// 17: sender: `totals`, when the walk has counted further.
     Totals(Totals),
     /// 18: receiver: `u8 0 ‖ u64 instance ‖ bool compares` or `u8 1` or `u8 2 ‖ u8 reason ‖ text`.
@@ -148,8 +151,10 @@ pub(crate) enum Message {
     /// 29: sender: `u64 instance ‖ u64 run`: what follows in this session belongs to this state of the
     /// receiver and this run of the sender, whose numbers of files and packs mean nothing in another.
     Begin { instance: u64, run: u64 },
-    /// 30: sender: `u64 number ‖ u16 n ‖ n × entry`: which of these are to be sent?
-    Offer { number: u64, entries: Vec<Entry> },
+    /// 30: sender: `u64 number ‖ u16 n ‖ n × entry ‖ u16 m ‖ m × 32 hash`: which of these are to be sent?
+    /// With hashes, one for each entry, files are compared by their content; zeros stand for one that
+    /// is not known.
+    Offer { number: u64, entries: Vec<Entry>, hashes: Vec<Digest> },
     /// 31: receiver: `u64 number ‖ u16 n ‖ n × u8 verdict`: the answer to an offer.
     Verdicts { number: u64, verdicts: Vec<Verdict> },
     /// 32: sender: `u64 file ‖ u8 revision ‖ u32 first ‖ u16 count`: which of these blocks of a file that
@@ -158,6 +163,9 @@ pub(crate) enum Message {
     /// 33: receiver: `u64 file ‖ u32 first ‖ u16 n ‖ n × 32 chaining value`: the answer; zeros stand for
     /// a block that is not here, and so does the end of the list.
     Blocks { file: u64, first: u32, cvs: Vec<[u8; 32]> },
+    /// 34: receiver: `u64 replaced ‖ u64 beside`: of what is durable, so many files have replaced what was
+    /// there, and so many that were to replace something lie beside it.
+    Placed { replaced: u64, beside: u64 },
 }
 
 /// A message with the transfer it belongs to: `u8 type ‖ 16 transfer ‖ body`.
@@ -207,14 +215,16 @@ impl Message {
             Self::Verdicts { .. } => 31,
             Self::BlocksQuery { .. } => 32,
             Self::Blocks { .. } => 33,
+            Self::Placed { .. } => 34,
         }
     }
 
     fn put(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Request { totals, preview, text } => {
+            Self::Request { totals, preview, update, text } => {
                 totals.put(out);
                 put_previews(out, preview);
+                out.push(u8::from(*update));
                 put_text(out, text, MAX_SHOWN_TEXT);
             }
             Self::Totals(totals) => totals.put(out),
@@ -228,9 +238,11 @@ impl Message {
                 out.extend_from_slice(root);
             }
             Self::Acked(acks) => put_acks(out, acks),
-            Self::Delivered { files, bytes } | Self::Complete { files, bytes } => {
-                out.extend_from_slice(&files.to_be_bytes());
-                out.extend_from_slice(&bytes.to_be_bytes());
+            Self::Delivered { files: one, bytes: other }
+            | Self::Complete { files: one, bytes: other }
+            | Self::Placed { replaced: one, beside: other } => {
+                out.extend_from_slice(&one.to_be_bytes());
+                out.extend_from_slice(&other.to_be_bytes());
             }
             Self::FileFailed { file, reason, text } => {
                 out.extend_from_slice(&file.to_be_bytes());
@@ -251,9 +263,10 @@ impl Message {
                 out.extend_from_slice(&instance.to_be_bytes());
                 out.extend_from_slice(&run.to_be_bytes());
             }
-            Self::Offer { number, entries } => {
+            Self::Offer { number, entries, hashes } => {
                 out.extend_from_slice(&number.to_be_bytes());
                 put_offered(out, entries);
+                put_hashes(out, hashes);
             }
             Self::Verdicts { number, verdicts } => {
                 out.extend_from_slice(&number.to_be_bytes());
@@ -277,6 +290,7 @@ impl Message {
             16 => Self::Request {
                 totals: Totals::read(reader)?,
                 preview: read_previews(reader)?,
+                update: reader.bool("update")?,
                 text: read_text(reader, MAX_SHOWN_TEXT)?,
             },
             17 => Self::Totals(Totals::read(reader)?),
@@ -307,7 +321,11 @@ impl Message {
                 entries: read_previews(reader)?,
             },
             29 => Self::Begin { instance: reader.u64()?, run: reader.u64()? },
-            30 => Self::Offer { number: reader.u64()?, entries: read_offered(reader)? },
+            30 => {
+                let (number, entries) = (reader.u64()?, read_offered(reader)?);
+                let hashes = read_hashes(reader, entries.len())?;
+                Self::Offer { number, entries, hashes }
+            }
             31 => Self::Verdicts { number: reader.u64()?, verdicts: read_verdicts(reader)? },
             32 => Self::BlocksQuery {
                 file: reader.u64()?,
@@ -320,6 +338,7 @@ impl Message {
                 first: reader.u32()?,
                 cvs: read_blocks(reader)?,
             },
+            34 => Self::Placed { replaced: reader.u64()?, beside: reader.u64()? },
             _ => return Ok(None),
         }))
     }

@@ -30,6 +30,10 @@ fn verdicts() -> Vec<Verdict> {
     vec![Verdict::Send, Verdict::Delivered, Verdict::There, Verdict::Compare]
 }
 
+fn offer(hashes: Vec<[u8; 32]>) -> Message {
+    Message::Offer { number: 1, entries: vec![entry(EntryKind::Directory)], hashes }
+}
+
 /// Every message there is, with its type byte.
 pub(crate) fn messages() -> Vec<(u8, Message)> {
     let totals = Totals { files: 1, bytes: 2, exact: true };
@@ -43,8 +47,8 @@ pub(crate) fn messages() -> Vec<(u8, Message)> {
     let second = entry(EntryKind::HardLink { target: path("c/d") });
     let link = EntryKind::Symlink { target: b"../x".to_vec() };
     vec![
-        (16, Message::Request { totals, preview: previews(), text: String::new() }),
-        (16, Message::Request { totals, preview: Vec::new(), text: "hi".to_owned() }),
+        (16, Message::Request { totals, preview: previews(), update: false, text: String::new() }),
+        (16, Message::Request { totals, preview: Vec::new(), update: true, text: "hi".to_owned() }),
         (17, Message::Totals(totals)),
         (18, Message::Answer(Answer::Accept { instance: 9, compares: true })),
         (18, Message::Answer(Answer::Waiting)),
@@ -64,10 +68,12 @@ pub(crate) fn messages() -> Vec<(u8, Message)> {
         (27, Message::PageQuery { offset: 1, limit: 2 }),
         (28, Message::Page { offset: 1, last: true, entries: previews() }),
         (29, Message::Begin { instance: 9, run: 10 }),
-        (30, Message::Offer { number: 1, entries: vec![entry(EntryKind::Directory)] }),
+        (30, offer(Vec::new())),
+        (30, offer(vec![[7; 32]])),
         (31, Message::Verdicts { number: 1, verdicts: verdicts() }),
         (32, Message::BlocksQuery { file: 1, revision: 2, first: 3, count: 4 }),
         (33, Message::Blocks { file: 1, first: 2, cvs: vec![[3; 32], NO_BLOCK] }),
+        (34, Message::Placed { replaced: 1, beside: 2 }),
     ]
 }
 
@@ -91,10 +97,12 @@ fn messages_lie_in_bytes_as_documented() {
     let totals = Totals { files: 1, bytes: 2, exact: true };
     assert_eq!(bytes(Message::Totals(totals)), "0000000000000001000000000000000201");
     let preview = vec![Preview { path: path("c"), kind: PreviewKind::Symlink, size: 0 }];
-    let request = Message::Request { totals, preview, text: "hé".to_owned() };
+    let request = Message::Request { totals, preview, update: true, text: "hé".to_owned() };
     let expected = "0000000000000001000000000000000201\
                     0001\
-                    0200000000000000000001630003\
+                    020000000000000000000163\
+                    01\
+                    0003\
                     68c3a9";
     assert_eq!(bytes(request), expected);
     let accept = Answer::Accept { instance: 9, compares: true };
@@ -108,6 +116,11 @@ fn messages_lie_in_bytes_as_documented() {
         "0002000000000000000001020000000000000006".to_owned() + "07"
     );
     assert_eq!(bytes(Message::PageQuery { offset: 1, limit: 2 }), "00000000000000010002");
+    assert_eq!(
+        bytes(Message::Placed { replaced: 1, beside: 2 }),
+        "00000000000000010000000000000002"
+    );
+    assert!(bytes(offer(vec![[7; 32]])).ends_with(&format!("0001{}", "07".repeat(32))));
     let verdicts = Message::Verdicts { number: 5, verdicts: verdicts() };
     assert_eq!(bytes(verdicts), "0000000000000005000400010203");
     let query = Message::BlocksQuery { file: 1, revision: 2, first: 3, count: 4 };

@@ -7,6 +7,7 @@
 mod blocks;
 mod commit;
 mod compare;
+mod update;
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -20,9 +21,11 @@ use super::deferred::Deferred;
 use super::streams::Share;
 use crate::error::chain;
 use crate::peer::LinkKind;
+use crate::policy::Update;
 use crate::transfer::buffer::Buffer;
 use crate::transfer::dest::{DestError, Destination};
 use crate::transfer::entry::{Entry, EntryKind};
+use crate::transfer::hash::Digest;
 use crate::transfer::progress::Fault;
 use crate::transfer::proto::{
     Ack, BlockHeader, MAX_ENTRIES, PackEntry, PackHeader, Reason, Verdict,
@@ -61,6 +64,8 @@ pub(crate) enum Job {
     Offer {
         number: u64,
         entries: Vec<Entry>,
+        /// Of the files' content, if they are to be compared by it.
+        hashes: Vec<Digest>,
     },
     /// The sender asks which blocks of a file that has started are here.
     BlocksQuery {
@@ -126,6 +131,11 @@ pub(crate) enum Written {
         file: u64,
         revision: u8,
     },
+    /// So many files have replaced what was there, and so many lie beside what they were to replace.
+    Placed {
+        replaced: u64,
+        beside: u64,
+    },
     /// So much is durable under its final name, in all.
     Delivered {
         files: u64,
@@ -149,6 +159,15 @@ pub(crate) enum Written {
     },
 }
 
+/// What the user allows a transfer to do.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Terms {
+    /// The most bytes of content that are taken.
+    pub(crate) max_bytes: Option<u64>,
+    /// What happens to files that were delivered before.
+    pub(crate) update: Update,
+}
+
 /// How a writing thread ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ended {
@@ -169,11 +188,11 @@ pub(super) fn write(
     dest: Destination,
     keeper: Keeper,
     instance: u64,
-    max_bytes: Option<u64>,
+    terms: Terms,
     mut jobs: mpsc::Receiver<Job>,
     told: &mpsc::Sender<Written>,
 ) -> (Ended, mpsc::Receiver<Job>) {
-    let mut writer = Writer::new(dest, keeper, instance, max_bytes, told);
+    let mut writer = Writer::new(dest, keeper, instance, terms, told);
     let ended = writer.take_all(&mut jobs);
     (writer.end(ended), jobs)
 }
@@ -238,7 +257,7 @@ struct Writer<'a> {
     dest: Destination,
     keeper: Keeper,
     instance: u64,
-    max_bytes: Option<u64>,
+    terms: Terms,
     told: &'a mpsc::Sender<Written>,
     open: HashMap<u64, OpenFile>,
     parked: Vec<Block>,
@@ -256,6 +275,9 @@ struct Writer<'a> {
     received: u64,
     delivered_files: u64,
     delivered_bytes: u64,
+    /// Of these, files that replaced what was there, and such that lie beside it instead.
+    replaced: u64,
+    beside: u64,
     /// Entries that are delivered or given up.
     settled: u64,
     expected: Option<u64>,
@@ -266,14 +288,14 @@ impl<'a> Writer<'a> {
         dest: Destination,
         keeper: Keeper,
         instance: u64,
-        max_bytes: Option<u64>,
+        terms: Terms,
         told: &'a mpsc::Sender<Written>,
     ) -> Self {
         Self {
             dest,
             keeper,
             instance,
-            max_bytes,
+            terms,
             told,
             open: HashMap::new(),
             parked: Vec::new(),
@@ -287,6 +309,8 @@ impl<'a> Writer<'a> {
             received: 0,
             delivered_files: 0,
             delivered_bytes: 0,
+            replaced: 0,
+            beside: 0,
             settled: 0,
             expected: None,
         }
@@ -357,7 +381,7 @@ impl<'a> Writer<'a> {
                 return Err(protocol("more entries than a transfer may have"));
             }
             Job::Finish { entries } => self.expected = Some(entries),
-            Job::Offer { number, entries } => self.offer(number, &entries)?,
+            Job::Offer { number, entries, hashes } => self.offer(number, &entries, &hashes)?,
             Job::BlocksQuery { file, revision, first, count } => {
                 self.blocks_query(file, revision, first, count)?;
             }
@@ -390,7 +414,7 @@ impl<'a> Writer<'a> {
     /// Counts content that really came against what this sender may send.
     fn count(&mut self, bytes: u64) -> Result<(), Stop> {
         self.received = self.received.saturating_add(bytes);
-        match self.max_bytes {
+        match self.terms.max_bytes {
             Some(most) if self.received > most => {
                 let text = format!("at most {most} bytes are accepted");
                 Err(Stop::Fault(Fault::reason(Reason::TooLarge, text)))

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use filefleet_server::protos::certificate::IdentityKey;
 use tokio::sync::{mpsc, oneshot};
 
-use super::writer::{self, Ended, Job, Keeper, Written};
+use super::writer::{self, Ended, Job, Keeper, Terms, Written};
 use crate::store::Store;
 use crate::transfer::dest::{DestError, Destination};
 use crate::transfer::progress::Fault;
@@ -27,7 +27,7 @@ pub(super) struct Plan {
     /// Whether the folder is made when it does not exist.
     pub(super) make_dir: bool,
     pub(super) folder_id: FolderId,
-    pub(super) max_bytes: Option<u64>,
+    pub(super) terms: Terms,
     pub(super) sender: IdentityKey,
     pub(super) id: TransferId,
     /// The names at the top of what is sent, where all of them are known.
@@ -60,7 +60,7 @@ impl Writing {
             };
             // The task may be gone already; then nobody needs to be told.
             let _ = tell.blocking_send(Written::Ready { instance, compares });
-            writer::write(dest, keeper, instance, with.max_bytes, jobs, &tell)
+            writer::write(dest, keeper, instance, with.terms, jobs, &tell)
         })
     }
 
@@ -142,7 +142,7 @@ mod tests {
             dest_dir,
             make_dir,
             folder_id: [1; 16],
-            max_bytes: None,
+            terms: Terms::default(),
             sender: IdentityKey::from_bytes([1; 32]),
             id: TransferId([1; 16]),
             tops: None,

@@ -163,7 +163,8 @@ impl Sender {
         let totals = self.progress.borrow().totals;
         self.content.outgoing.clear();
         let (preview, text) = (self.preview.clone(), self.order.text.clone().unwrap_or_default());
-        self.content.outgoing.push(Message::Request { totals, preview, text });
+        let update = self.order.update;
+        self.content.outgoing.push(Message::Request { totals, preview, update, text });
     }
 
     /// The next thing that matters while no content flows.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-pub(crate) use self::compare::{MAX_QUESTIONS, Question, Reply};
+pub(crate) use self::compare::{Asking, MAX_QUESTIONS, Question, Reply};
 use self::compare::{Offers, Theirs};
 use crate::error::chain;
 use crate::transfer::buffer::{Buffer, Pool};
@@ -102,17 +102,16 @@ pub(crate) enum Step {
 struct Stopped;
 
 /// Reads everything that `source` holds, for the receiver's state `instance`. Returns when all is read
-/// or the channel is closed. With `replies`, entries are offered before they are read: these bring the
-/// answers.
+/// or the channel is closed. With `asking`, entries are offered before they are read.
 pub(crate) fn read(
     transfer: TransferId,
     instance: u64,
     source: Arc<Source>,
     pool: Pool,
     steps: mpsc::Sender<Step>,
-    replies: Option<mpsc::Receiver<(Question, Reply)>>,
+    asking: Option<Asking>,
 ) {
-    let offers = replies.map(Offers::new);
+    let offers = asking.map(Offers::new);
     let mut reader = Reader {
         transfer,
         instance,

@@ -247,6 +247,7 @@ impl Sender {
             | Message::FileFailed { .. }
             | Message::Verdicts { .. }
             | Message::Blocks { .. }
+            | Message::Placed { .. }
                 if !is_current => {}
             Message::Verdicts { number, verdicts } => {
                 self.replied(Question::Offer(number), Reply::Verdicts(verdicts));
@@ -254,6 +255,9 @@ impl Sender {
             Message::Blocks { file, first, cvs } => {
                 self.replied(Question::Blocks { file, first }, Reply::Blocks(cvs));
             }
+            Message::Placed { replaced, beside } => self.progress.send_modify(|progress| {
+                (progress.files_replaced, progress.files_beside) = (replaced, beside);
+            }),
             Message::Acked(acks) => acks.into_iter().try_for_each(|ack| self.acked(ack))?,
             Message::Delivered { files, .. } => {
                 self.progress.send_if_modified(|progress| {

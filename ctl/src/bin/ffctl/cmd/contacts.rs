@@ -63,6 +63,7 @@ enum Action {
 #[command(after_help = "\
 Examples:
   ffctl contacts set bob --accept always --dir ~/from-bob --max-size 20G
+  ffctl contacts set bob --overwrite yes
   ffctl contacts set bob --default-dir --max-size none")]
 struct Set {
     /// Their name
@@ -79,6 +80,9 @@ struct Set {
     /// Most that a transfer of theirs may have, as in 500M or 20G, or "none"
     #[arg(long, value_name = "SIZE", value_parser = parse_max_size)]
     max_size: Option<MaxSize>,
+    /// Let them replace what they sent before with "ffctl send --update"
+    #[arg(long)]
+    overwrite: Option<YesNo>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -86,6 +90,12 @@ enum AcceptArg {
     Always,
     Ask,
     Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum YesNo {
+    Yes,
+    No,
 }
 
 /// A bound on the size of transfers, or none.
@@ -131,7 +141,8 @@ impl Set {
             AcceptArg::Never => Accept::Never,
         });
         let max_size = self.max_size.unwrap_or_default();
-        Ok(Call::ContactSet { name: self.name, accept, dir, max_size })
+        let overwrite = self.overwrite.map(|overwrite| overwrite == YesNo::Yes);
+        Ok(Call::ContactSet { name: self.name, accept, dir, max_size, overwrite })
     }
 }
 
@@ -177,6 +188,7 @@ fn print_one(contact: &ContactView, json: bool) -> io::Result<()> {
     fields.push(("verified", format::yes_no(contact.verified)));
     fields.extend(contact.online.map(|online| ("online", format::yes_no(online))));
     fields.push(("accept", accept(contact.accept).to_owned()));
+    fields.push(("may replace", format::yes_no(contact.overwrite)));
     fields.extend(contact.dir.as_ref().map(|dir| ("folder", dir.to_string())));
     fields.extend(contact.max_size.map(|max_size| ("max size", format::size(max_size))));
     fields.extend(contact.warning.as_deref().map(|warning| ("warning", shown(warning))));

@@ -94,9 +94,15 @@ fn row(request: &RequestView) -> [String; 5] {
         format::short_id(&request.id),
         format!("{} ({})", text::display(&request.from), standing(request)),
         format::ago(request.received_at),
-        format::amount(request.files, request.bytes, request.total_known),
+        amount(request),
         names.join(" "),
     ]
+}
+
+/// How much it is, and whether it is to replace what was sent before.
+fn amount(request: &RequestView) -> String {
+    let amount = format::amount(request.files, request.bytes, request.total_known);
+    if request.update { amount + ", an update" } else { amount }
 }
 
 fn standing(request: &RequestView) -> &'static str {

@@ -2,9 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::update::Earlier;
 use super::{Stop, Writer, Written};
 use crate::store::{Delivery, Journal, StoreError};
-use crate::transfer::dest::{Commit, DestError, Destination, Intent, Ledger, Part, Top};
+use crate::transfer::dest::{Commit, DestError, Destination, Intent, Ledger, Old, Part, Top};
 use crate::transfer::entry::{Entry, EntryKind, RelPath, Timestamp};
 use crate::transfer::folder::{FileId, Stat};
 use crate::transfer::hash::Digest;
@@ -79,15 +80,22 @@ impl Keeper {
         copied
     }
 
-    fn commit(&mut self, dest: &Destination, batch: &[Whole]) -> Vec<Result<(), DestError>> {
+    /// Commits; whatever has something in the same place of `olds` replaces that if it can. Tells of each
+    /// whether it did.
+    fn commit(
+        &mut self,
+        dest: &Destination,
+        batch: &[Whole],
+        olds: &[Option<Old>],
+    ) -> Vec<Result<bool, DestError>> {
         let commits: Vec<_> =
             batch.iter().map(|whole| Commit { part: whole.part, entry: &whole.entry }).collect();
         let mut ledger = BatchLedger { keeper: self, batch, number: None };
-        let results = dest.commit(&commits, &mut ledger);
+        let results = dest.commit_over(&commits, olds, &mut ledger);
         let number = ledger.number;
         // Later than all that the commit did; what a clock that is set says is no matter of safety.
         self.ended = number.map(|number| (number, now())).or(self.ended);
-        results.into_iter().map(|result| result.map(drop)).collect()
+        results.into_iter().map(|result| result.map(|committed| committed.replaced)).collect()
     }
 }
 
@@ -138,10 +146,12 @@ impl Writer<'_> {
     pub(super) fn commit(&mut self) -> Result<(), Stop> {
         let pending = std::mem::take(&mut self.pending);
         if !pending.is_empty() {
-            let results = self.keeper.commit(&self.dest, &pending);
-            for (whole, result) in pending.iter().zip(results) {
+            let Earlier { olds, exist } = self.find_earlier(&pending)?;
+            let results = self.keeper.commit(&self.dest, &pending, &olds);
+            for (position, (whole, result)) in pending.iter().zip(results).enumerate() {
                 match result {
-                    Ok(()) => {
+                    Ok(replaced) => {
+                        self.count_placed(replaced, exist.contains(&position));
                         self.settled += 1;
                         self.delivered_files += 1;
                         if let EntryKind::File { size } = whole.entry.kind {
@@ -158,6 +168,7 @@ impl Writer<'_> {
         if !pending.is_empty() {
             let (files, bytes) = (self.delivered_files, self.delivered_bytes);
             self.tell(Written::Delivered { files, bytes })?;
+            self.tell_placed()?;
         }
         self.try_complete()
     }
@@ -172,13 +183,13 @@ impl Writer<'_> {
                     Whole { index, part: index.into(), entry, hash }
                 })
                 .collect();
-            let results = self.keeper.commit(&self.dest, &batch);
+            let results = self.keeper.commit(&self.dest, &batch, &[]);
             for (whole, result) in batch.iter().zip(results) {
                 let placed = match (result, &whole.entry.kind) {
                     (Err(DestError::HardLinksUnsupported), EntryKind::HardLink { target }) => {
                         self.copy_shared(whole, target)?
                     }
-                    (result, _) => result,
+                    (result, _) => result.map(drop),
                 };
                 if let Err(error) = placed {
                     self.file_failed(whole.index, &whole.entry, error)?;

@@ -1,19 +1,26 @@
 //! What need not be sent: entries that are here already, and blocks of large files of which an
 //! earlier run left a part. The disk is the witness, not what was noted of it: blocks are hashed again.
 
+use std::io::{ErrorKind, Read};
+
 use super::commit::{is_it, link_hash, look, store_error};
 use super::{Stop, Writer, Written};
 use crate::store::Known;
 use crate::transfer::dest::DestError;
 use crate::transfer::entry::{Entry, EntryKind, RelPath, Timestamp};
 use crate::transfer::folder::{FileId, Kind};
-use crate::transfer::hash::{self, BLOCK};
+use crate::transfer::hash::{self, BLOCK, Digest};
 use crate::transfer::proto::{MAX_BLOCKS, NO_BLOCK, Verdict};
 use crate::transfer::ranges::Inserted;
 
 impl Writer<'_> {
     /// Answers an offer. One that comes again, in another session, counts once.
-    pub(super) fn offer(&mut self, number: u64, entries: &[Entry]) -> Result<(), Stop> {
+    pub(super) fn offer(
+        &mut self,
+        number: u64,
+        entries: &[Entry],
+        hashes: &[Digest],
+    ) -> Result<(), Stop> {
         let is_new = match self.offers.insert(number) {
             Inserted::New => true,
             Inserted::Present => false,
@@ -22,8 +29,13 @@ impl Writer<'_> {
         let paths = entries.iter().map(|entry| entry.path.as_bytes().to_vec()).collect();
         let known = self.keeper.journal.look_up(paths).map_err(store_error)?;
         let mut verdicts = Vec::with_capacity(entries.len());
-        for (entry, known) in entries.iter().zip(known) {
-            let verdict = self.verdict(entry, known.as_ref())?;
+        let hashes = hashes.iter().map(Some).chain(std::iter::repeat(None));
+        for ((entry, known), hash) in entries.iter().zip(known).zip(hashes) {
+            let by_content = matches!(entry.kind, EntryKind::File { .. }).then_some(hash).flatten();
+            let verdict = match by_content {
+                Some(hash) => self.verdict_by_content(entry, known.as_ref(), hash)?,
+                None => self.verdict(entry, known.as_ref())?,
+            };
             if let (Verdict::Delivered | Verdict::There, true, Some(known)) =
                 (verdict, entry.is_shared, &known)
             {
@@ -49,9 +61,61 @@ impl Writer<'_> {
                 return Ok(Verdict::There);
             }
         }
+        Ok(self.not_here(entry))
+    }
+
+    /// The verdict on a file whose content has this hash, whatever its time is.
+    fn verdict_by_content(
+        &self,
+        entry: &Entry,
+        known: Option<&Known>,
+        hash: &Digest,
+    ) -> Result<Verdict, Stop> {
+        if let Some(known) = known.filter(|known| known.delivery.hash == *hash) {
+            // What this transfer delivered is the user's, whatever became of it since.
+            if known.by_this {
+                return Ok(Verdict::Delivered);
+            }
+            if self.has_content(known, hash)? {
+                return Ok(Verdict::There);
+            }
+        }
+        Ok(self.not_here(entry))
+    }
+
+    /// It is to be sent, or what of it is missing.
+    fn not_here(&self, entry: &Entry) -> Verdict {
         let is_large = matches!(entry.kind, EntryKind::File { size } if size > BLOCK);
         let compare = is_large && self.dest.has_partial(&entry.path);
-        Ok(if compare { Verdict::Compare } else { Verdict::Send })
+        if compare { Verdict::Compare } else { Verdict::Send }
+    }
+
+    /// Whether what lies where this was delivered has this content: it is read.
+    fn has_content(&self, known: &Known, hash: &Digest) -> Result<bool, Stop> {
+        let delivery = &known.delivery;
+        if delivery.is_link || look(&self.dest, delivery)?.is_none_or(|it| it.size != delivery.size)
+        {
+            return Ok(false);
+        }
+        let final_path = RelPath::decode(&delivery.final_path).map_err(DestError::from)?;
+        // What cannot be read is sent again.
+        let Ok((mut file, _)) = self.dest.open_final(&final_path) else { return Ok(false) };
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; usize::try_from(BLOCK).expect("a block fits memory")];
+        loop {
+            // It may take long, and nobody may want to know any more.
+            if self.told.is_closed() {
+                return Err(Stop::Unheard);
+            }
+            match file.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finalize().as_bytes() == hash),
+                Ok(read) => {
+                    hasher.update(&buffer[..read]);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return Ok(false),
+            }
+        }
     }
 
     /// Whether what an earlier transfer delivered lies there as it was delivered.
@@ -61,10 +125,7 @@ impl Writer<'_> {
         let kind = if delivery.is_link { Kind::Symlink } else { Kind::File };
         // Each further name of a shared file changes it once more.
         let is_shared = entry.is_shared || matches!(entry.kind, EntryKind::HardLink { .. });
-        let changed_later = known
-            .ended
-            .and_then(|(secs, nanos)| Timestamp::new(secs, nanos))
-            .is_some_and(|ended| stat.ctime > ended);
+        let changed_later = ended(known).is_some_and(|ended| stat.ctime > ended);
         Ok(stat.kind == kind
             && is_it(&stat, delivery)
             && !matches!(entry.kind, EntryKind::File { size } if size != stat.size)
@@ -121,6 +182,11 @@ impl Writer<'_> {
         self.count(new_bytes)?;
         self.tell(Written::Blocks { file, first, cvs, bytes: new_bytes })
     }
+}
+
+/// When all that the commit did that delivered this was done, where that was noted.
+pub(super) fn ended(known: &Known) -> Option<Timestamp> {
+    known.ended.and_then(|(secs, nanos)| Timestamp::new(secs, nanos))
 }
 
 /// Whether something was delivered from this very state of the source.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod again;
+mod update;
 
 use std::fs;
 use std::path::Path;
@@ -59,7 +60,8 @@ fn run_in(dir: tempfile::TempDir, max_bytes: Option<u64>, jobs: Vec<Job>) -> Ran
     let (tell, mut told) = mpsc::channel(10_000);
     let dest = Destination::create(dir.path(), [7; 16]).unwrap();
     let keeper = Journals::new().keeper(&dest);
-    let (ended, _) = write(dest, keeper, INSTANCE, max_bytes, job_queue, &tell);
+    let terms = Terms { max_bytes, ..Terms::default() };
+    let (ended, _) = write(dest, keeper, INSTANCE, terms, job_queue, &tell);
     let told = std::iter::from_fn(|| told.try_recv().ok()).collect();
     Ran { dir, told, ended }
 }
@@ -403,7 +405,7 @@ fn a_destination_that_cannot_be_written_ends_the_transfer_with_its_reason() {
         fs::set_permissions(&dest_dir, mode(0o500)).unwrap();
         send_job.try_send(pack(0, vec![(0, file("f", b"x"), b"x")])).unwrap();
         send_job.try_send(FINISH).unwrap();
-        let (ended, _) = write(dest, keeper, INSTANCE, None, job_queue, &tell);
+        let (ended, _) = write(dest, keeper, INSTANCE, Terms::default(), job_queue, &tell);
         fs::set_permissions(&dest_dir, mode(0o700)).unwrap();
         (std::iter::from_fn(|| told.try_recv().ok()).collect::<Vec<_>>(), ended)
     });
@@ -459,7 +461,7 @@ fn what_is_all_delivered_stays_so_when_nobody_listens_any_more() {
     });
     let dest = Destination::create(dir.path(), [7; 16]).unwrap();
     let keeper = Journals::new().keeper(&dest);
-    let (ended, _) = write(dest, keeper, INSTANCE, None, job_queue, &tell);
+    let (ended, _) = write(dest, keeper, INSTANCE, Terms::default(), job_queue, &tell);
     listener.join().unwrap();
     assert_eq!(ended, Ended::Complete { files: 1, bytes: 1 });
     assert_eq!(names(dir.path()), ["f"]);

@@ -8,10 +8,11 @@ use tokio::sync::mpsc;
 
 use super::{Reader, Step, Stopped};
 use crate::transfer::entry::{Entry, EntryKind};
-use crate::transfer::hash;
+use crate::transfer::hash::{self, BLOCK, Digest};
 use crate::transfer::proto::{
-    MAX_BLOCKS, MAX_OFFER_BYTES, MAX_OFFERED, Message, NO_BLOCK, Verdict,
+    MAX_BLOCKS, MAX_OFFER_BYTES, MAX_OFFERED, Message, NO_BLOCK, NO_HASH, Verdict,
 };
+use crate::transfer::source::Source;
 
 /// How many offers may wait for their answers; their entries wait in memory.
 const MAX_OFFERS: usize = 4;
@@ -36,14 +37,26 @@ pub(crate) enum Reply {
     Blocks(Vec<[u8; 32]>),
 }
 
+/// How the receiver is asked.
+#[derive(Debug)]
+pub(crate) struct Asking {
+    /// Bring the answers.
+    pub(crate) replies: mpsc::Receiver<(Question, Reply)>,
+    /// Whether files are hashed before they are offered, to be compared by their content.
+    pub(crate) checksum: bool,
+}
+
 /// What is offered, and the answers to come.
 #[derive(Debug)]
 pub(super) struct Offers {
     replies: mpsc::Receiver<(Question, Reply)>,
+    checksum: bool,
     /// Answers that came before they were looked for.
     early: Vec<(Question, Reply)>,
     next: u64,
     batch: Vec<Entry>,
+    /// Of the batch; none unless files are compared by their content.
+    hashes: Vec<Digest>,
     bytes: usize,
     asked: VecDeque<(u64, Vec<Entry>)>,
 }
@@ -56,9 +69,9 @@ pub(super) struct Theirs {
 }
 
 impl Offers {
-    pub(super) fn new(replies: mpsc::Receiver<(Question, Reply)>) -> Self {
-        let (batch, asked, early) = (Vec::new(), VecDeque::new(), Vec::new());
-        Self { replies, early, next: 0, batch, bytes: 0, asked }
+    pub(super) fn new(Asking { replies, checksum }: Asking) -> Self {
+        let (batch, hashes, early) = (Vec::new(), Vec::new(), Vec::new());
+        Self { replies, checksum, early, next: 0, batch, hashes, bytes: 0, asked: VecDeque::new() }
     }
 
     fn reply(&mut self, question: Question) -> Result<Reply, Stopped> {
@@ -75,6 +88,25 @@ impl Offers {
     }
 }
 
+/// The hash of an entry's content; `None` for what is no file, cannot be read, or changes meanwhile.
+fn hash_of(source: &Source, entry: &Entry) -> Option<Digest> {
+    let EntryKind::File { .. } = entry.kind else { return None };
+    let file = source.open(&entry.path).ok()?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; usize::try_from(BLOCK).expect("a block fits memory")];
+    let mut offset = 0;
+    while offset < file.size() {
+        match file.read_block(offset, &mut buffer).ok()? {
+            0 => return None,
+            read => {
+                hasher.update(&buffer[..read]);
+                offset += read as u64;
+            }
+        }
+    }
+    file.change().is_none().then(|| *hasher.finalize().as_bytes())
+}
+
 impl Reader {
     /// Offers an entry; what was offered before is sent as its answer comes.
     pub(super) fn offer(&mut self, entry: Entry) -> Result<(), Stopped> {
@@ -85,6 +117,9 @@ impl Reader {
             EntryKind::File { .. } | EntryKind::Directory => 0,
         };
         offers.bytes += ENTRY_LEN + entry.path.as_bytes().len() + target;
+        if offers.checksum {
+            offers.hashes.push(hash_of(&self.source, &entry).unwrap_or(NO_HASH));
+        }
         offers.batch.push(entry);
         let full = offers.batch.len() == usize::from(MAX_OFFERED);
         if full || offers.bytes >= MAX_OFFER_BYTES {
@@ -100,9 +135,10 @@ impl Reader {
         }
         let Some(offers) = &mut self.offers else { return Ok(()) };
         let (number, entries) = (offers.next, std::mem::take(&mut offers.batch));
+        let hashes = std::mem::take(&mut offers.hashes);
         (offers.next, offers.bytes) = (number + 1, 0);
         offers.asked.push_back((number, entries.clone()));
-        let message = Message::Offer { number, entries };
+        let message = Message::Offer { number, entries, hashes };
         self.step(Step::Ask { question: Question::Offer(number), message })
     }
 

@@ -253,7 +253,8 @@ impl Offering {
         let (send_step, steps) = mpsc::channel(1);
         let (answer, replies) = mpsc::channel(MAX_QUESTIONS);
         std::thread::spawn(move || {
-            read(TransferId([1; 16]), 2, source, Pool::new(4), send_step, Some(replies));
+            let asking = Some(Asking { replies, checksum: false });
+            read(TransferId([1; 16]), 2, source, Pool::new(4), send_step, asking);
         });
         Self { reading: Reading { steps }, answer }
     }

@@ -183,6 +183,7 @@ mod tests {
             accept: Accept::Ask,
             dir: None,
             max_size: None,
+            overwrite: false,
             online: None,
             safety_phrase: None,
             warning: None,

@@ -18,11 +18,21 @@ pub(super) struct Options {
     /// Send at most so many bytes per second, as in 2M; at least 64K
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     limit: Option<u64>,
+    /// Compare what you sent before by its content, not by size and time
+    #[arg(long)]
+    checksum: bool,
+    /// Replace what you sent before and has changed since, instead of sending it as "name (2)"
+    ///
+    /// The receiver must allow it: "ffctl contacts set YOU --overwrite yes". What they have altered
+    /// themselves is never replaced; the new one then lies beside it.
+    #[arg(long)]
+    update: bool,
 }
 
 impl Options {
     pub(super) fn into_call(self) -> SendOptions {
-        SendOptions { exclude: self.exclude, limit: self.limit }
+        let Self { exclude, limit, checksum, update } = self;
+        SendOptions { exclude, limit, checksum, update }
     }
 }
 

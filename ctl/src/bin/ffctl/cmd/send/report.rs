@@ -56,6 +56,8 @@ enum Line<'a> {
         bytes: u64,
         files_there: u64,
         bytes_there: u64,
+        files_replaced: u64,
+        files_beside: u64,
         sent_bytes: u64,
         seconds: f64,
         link: Option<LinkKind>,
@@ -124,6 +126,8 @@ impl Report {
                 bytes: transfer.bytes_done,
                 files_there: transfer.files_there,
                 bytes_there: transfer.bytes_there,
+                files_replaced: transfer.files_replaced,
+                files_beside: transfer.files_beside,
                 sent_bytes: transfer.sent_bytes,
                 seconds: transfer.seconds,
                 link: main_link(transfer),
@@ -241,8 +245,12 @@ fn summary(transfer: &TransferView) -> String {
     let bytes = u128::from(transfer.bytes_done) * 1000;
     let rate = bytes.checked_div(duration.as_millis()).and_then(|rate| u64::try_from(rate).ok());
     let mut facts: Vec<String> = rate.map(format::rate).into_iter().collect();
-    if transfer.files_there > 0 {
-        facts.push(format!("{} already there", transfer.files_there));
+    for (files, what) in [
+        (transfer.files_there, "already there"),
+        (transfer.files_replaced, "replaced"),
+        (transfer.files_beside, "put beside what was altered there or may not be replaced"),
+    ] {
+        facts.extend((files > 0).then(|| format!("{files} {what}")));
     }
     match transfer.links.len() {
         0 | 1 => facts.extend(main_link(transfer).map(|kind| format::link(kind).to_owned())),

@@ -7,29 +7,33 @@ use super::*;
 use crate::store::Delivery;
 
 /// One destination and one journal, for several runs.
-struct Scene {
+pub(super) struct Scene {
     dir: tempfile::TempDir,
     journals: Journals,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), journals: Journals::new() }
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// Runs the transfer `id`: what was told, and how it ended.
-    fn run(&self, id: u8, jobs: Vec<Job>) -> (Vec<Written>, Ended) {
+    pub(super) fn run(&self, id: u8, jobs: Vec<Job>) -> (Vec<Written>, Ended) {
+        self.run_with(id, Terms::default(), jobs)
+    }
+
+    pub(super) fn run_with(&self, id: u8, terms: Terms, jobs: Vec<Job>) -> (Vec<Written>, Ended) {
         let (send_job, job_queue) = mpsc::channel(jobs.len().max(1));
         jobs.into_iter().for_each(|job| send_job.try_send(job).unwrap());
         drop(send_job);
         let (tell, mut told) = mpsc::channel(10_000);
         let dest = Destination::create(self.path(), [id; 16]).unwrap();
         let keeper = self.journals.keeper_of(id, &dest);
-        let (ended, _) = write(dest, keeper, INSTANCE, None, job_queue, &tell);
+        let (ended, _) = write(dest, keeper, INSTANCE, terms, job_queue, &tell);
         (std::iter::from_fn(|| told.try_recv().ok()).collect(), ended)
     }
 
@@ -41,7 +45,7 @@ impl Scene {
     }
 
     /// The transfer `id` delivers a file that holds `x`, and is left.
-    fn deliver(&self, id: u8, name: &str) -> Entry {
+    pub(super) fn deliver(&self, id: u8, name: &str) -> Entry {
         let entry = file(name, b"x");
         let (_, ended) = self.run(id, vec![pack(0, vec![(0, entry.clone(), b"x")]), Job::Leave]);
         assert_eq!(ended, Ended::Left);
@@ -59,10 +63,10 @@ impl Scene {
 }
 
 fn offer(entries: &[Entry]) -> Job {
-    Job::Offer { number: 0, entries: entries.to_vec() }
+    Job::Offer { number: 0, entries: entries.to_vec(), hashes: Vec::new() }
 }
 
-fn verdicts(told: &[Written]) -> Vec<Verdict> {
+pub(super) fn verdicts(told: &[Written]) -> Vec<Verdict> {
     let of = |written: &Written| match written {
         Written::Verdicts { verdicts, .. } => Some(verdicts.clone()),
         _ => None,
