@@ -138,13 +138,14 @@ mod tests {
 
     #[test]
     fn one_folder_holds_everything() {
-        let home = Home::at("/srv/ff").unwrap();
-        assert_eq!(home.root(), Some(Path::new("/srv/ff")));
-        assert_eq!(home.config_dir(), Path::new("/srv/ff/config"));
-        assert_eq!(home.state_dir(), Path::new("/srv/ff/state"));
-        assert_eq!(home.run_dir(), Path::new("/srv/ff/run"));
-        assert_eq!(home.received_dir(), Path::new("/srv/ff/received"));
-        assert_eq!(home.log_file(), Path::new("/srv/ff/state/filefleetd.log"));
+        let root = Path::new(if cfg!(windows) { r"C:\ff" } else { "/srv/ff" });
+        let home = Home::at(root).unwrap();
+        assert_eq!(home.root(), Some(root));
+        assert_eq!(home.config_dir(), root.join("config"));
+        assert_eq!(home.state_dir(), root.join("state"));
+        assert_eq!(home.run_dir(), root.join("run"));
+        assert_eq!(home.received_dir(), root.join("received"));
+        assert_eq!(home.log_file(), root.join("state").join("filefleetd.log"));
     }
 
     #[test]

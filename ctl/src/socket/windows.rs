@@ -1,22 +1,35 @@
 //! Windows named pipes.
 //!
-//! The pipe's security descriptor admits its owner only, and the pipe is created as the first of
-//! its name, so that nobody can serve it beside the daemon. A pipe of that name that somebody else
-//! made first makes `listen` fail; what a client would tell such a pipe is not defended against
-//! beyond the name, which holds a hash of the user's own folder.
+//! The pipe's security descriptor admits its owner only, and the pipe is created as the first of its
+//! name, so that nobody can serve it beside the daemon. Whoever makes a pipe of that name before the
+//! daemon does is found out by clients, who look at its owner before they say anything, and do not let
+//! it act in their name.
 
+mod owner;
+
+use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::os::windows::fs::OpenOptionsExt;
+use std::os::windows::io::{AsHandle, OwnedHandle};
 use std::path::Path;
+use std::time::Duration;
 
-use interprocess::local_socket::tokio::prelude::*;
 use interprocess::local_socket::tokio::{Listener, Stream};
-use interprocess::local_socket::{GenericNamespaced, ListenerOptions, Name, ToNsName};
+use interprocess::local_socket::{GenericNamespaced, ListenerOptions, ToNsName};
 use interprocess::os::windows::local_socket::ListenerOptionsExt;
+use interprocess::os::windows::named_pipe::local_socket::tokio::Stream as PipeStream;
 use interprocess::os::windows::security_descriptor::SecurityDescriptor;
+use tokio::time::sleep;
 use widestring::u16cstr;
+use windows_sys::Win32::Foundation::ERROR_PIPE_BUSY;
+use windows_sys::Win32::Storage::FileSystem::{FILE_FLAG_OVERLAPPED, SECURITY_IDENTIFICATION};
 
 use super::{ConnectError, ListenError, hash};
 use crate::home::Home;
+
+/// How long to wait while every instance of the pipe has a client; the daemon makes one more for each
+/// that it accepts.
+const BUSY: Duration = Duration::from_millis(10);
 
 fn pipe_name(home: &Home) -> String {
     format!("filefleet-{:016x}", hash(home))
@@ -38,28 +51,45 @@ pub(super) fn listen(home: &Home) -> Result<Listener, ListenError> {
         SecurityDescriptor::deserialize(u16cstr!("D:P(A;;GA;;;OW)")).map_err(failed)?;
     let pipe_name = pipe_name(home);
     ListenerOptions::new()
-        .name(name(&pipe_name).map_err(failed)?)
+        .name(pipe_name.to_ns_name::<GenericNamespaced>().map_err(failed)?)
         .security_descriptor(owner_only)
         .create_tokio()
         .map_err(failed)
 }
 
 pub(super) async fn connect(home: &Home) -> Result<Stream, ConnectError> {
-    let pipe_name = pipe_name(home);
+    let address = address(home);
+    let pipe = loop {
+        match open(&address) {
+            Err(error) if error.raw_os_error() == Some(ERROR_PIPE_BUSY.cast_signed()) => {
+                sleep(BUSY).await;
+            }
+            opened => break opened,
+        }
+    };
     let failed = |error: io::Error| match error.kind() {
         ErrorKind::NotFound => ConnectError::NotRunning,
-        ErrorKind::PermissionDenied => ConnectError::Foreign(address(home)),
-        _ => ConnectError::Io(address(home), error),
+        ErrorKind::PermissionDenied => ConnectError::Foreign(address.clone()),
+        _ => ConnectError::Io(address.clone(), error),
     };
-    // Waits by itself while every instance of the pipe has a client.
-    Stream::connect(name(&pipe_name).map_err(failed)?).await.map_err(failed)
+    let pipe = pipe.map_err(failed)?;
+    match owner::is_ours(pipe.as_handle()).map_err(failed)? {
+        true => Ok(PipeStream::try_from(pipe).map_err(|error| failed(error.into()))?.into()),
+        false => Err(ConnectError::Foreign(address)),
+    }
 }
 
-fn name(pipe_name: &str) -> io::Result<Name<'_>> {
-    pipe_name.to_ns_name::<GenericNamespaced>()
+/// Opens a pipe so that who serves it learns who this is, and can do nothing in their name.
+fn open(address: &str) -> io::Result<OwnedHandle> {
+    let mut options = File::options();
+    let options = options.read(true).write(true).custom_flags(FILE_FLAG_OVERLAPPED);
+    options.security_qos_flags(SECURITY_IDENTIFICATION).open(address).map(Into::into)
 }
 
 /// The pipe's security descriptor has checked already.
 pub(super) fn check_peer(_stream: &Stream) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! Who serves the pipe, and that clients find it.
+#![allow(clippy::unwrap_used)]
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+use crate::socket::{ListenError, connect, listen};
+
+fn home() -> (tempfile::TempDir, Home) {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::at(dir.path().join("home")).unwrap();
+    (dir, home)
+}
+
+#[tokio::test]
+async fn clients_reach_the_daemon_one_after_the_other_and_at_once() {
+    let (_dir, home) = home();
+    let listener = listen(&home).unwrap();
+    let mut kept = Vec::new();
+    for number in 0..3 {
+        let (near, far) = tokio::join!(connect(&home), listener.accept());
+        let (mut near, mut far) = (near.unwrap(), far.unwrap());
+        near.write_all(&[number; 3]).await.unwrap();
+        let mut heard = [0; 3];
+        far.read_exact(&mut heard).await.unwrap();
+        assert_eq!(heard, [number; 3]);
+        kept.push((near, far));
+    }
+}
+
+#[tokio::test]
+async fn the_pipe_goes_with_its_listener() {
+    let (_dir, home) = home();
+    assert!(matches!(connect(&home).await, Err(ConnectError::NotRunning)));
+    drop(listen(&home).unwrap());
+    assert!(matches!(connect(&home).await, Err(ConnectError::NotRunning)));
+    listen(&home).unwrap();
+}
+
+#[tokio::test]
+async fn a_second_daemon_learns_that_one_runs() {
+    let (_dir, home) = home();
+    let _first = listen(&home).unwrap();
+    assert!(matches!(listen(&home), Err(ListenError::AlreadyRunning { .. })));
+}
+
+#[tokio::test]
+async fn a_pipe_that_exists_is_not_served_beside_its_owner() {
+    let (_dir, home) = home();
+    let _first = super::listen(&home).unwrap();
+    assert!(matches!(super::listen(&home), Err(ListenError::Bind(..))));
+}
