@@ -1,5 +1,8 @@
 //! `filefleetd`: arguments, signals, and the daemon's run.
 
+// On Windows no console opens for it at the login.
+#![cfg_attr(windows, windows_subsystem = "windows")]
+
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -21,6 +24,8 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    #[cfg(windows)]
+    filefleet_ctl::console::attach();
     let Arguments { log_to_file } = Arguments::parse();
     let home = Home::from_env();
     let log_file = home.as_ref().ok().filter(|_| log_to_file).map(Home::log_file);

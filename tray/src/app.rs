@@ -34,6 +34,7 @@ pub(crate) enum Effect {
     /// Start the daemon.
     StartDaemon,
     /// Tell whoever started the tray.
+    #[cfg(target_os = "linux")]
     Say(&'static str),
     /// End, for a reason other than a person's wish if there is one.
     End(Option<&'static str>),

@@ -5,6 +5,9 @@
 //! tooltip and menu of it, and [`platform`] puts them on the screen and brings back the clicks.
 //! [`app`] says what a click leads to; nothing but `platform` knows of a desktop.
 
+// On Windows no console opens for it.
+#![cfg_attr(windows, windows_subsystem = "windows")]
+
 mod action;
 mod app;
 mod artwork;
@@ -34,6 +37,8 @@ Usage: filefleet-tray [--version | --help]
     reason = "what a person asked for, or must know"
 )]
 fn main() -> ExitCode {
+    #[cfg(windows)]
+    filefleet_ctl::console::attach();
     let arguments: Vec<_> = std::env::args_os().skip(1).collect();
     match arguments.first().and_then(|argument| argument.to_str()) {
         None if arguments.is_empty() => match run() {

@@ -89,13 +89,23 @@ fn marker(file_path: &Path) -> Option<Command> {
         command.arg("-R").arg(file_path);
         return Some(command);
     }
-    if cfg!(windows) {
-        let mut argument = std::ffi::OsString::from("/select,");
-        argument.push(file_path);
-        let mut command = Command::new("explorer");
-        command.arg(argument);
-        return Some(command);
-    }
+    in_explorer(file_path)
+}
+
+#[cfg(windows)]
+fn in_explorer(file_path: &Path) -> Option<Command> {
+    use std::os::windows::process::CommandExt;
+    // Explorer wants quotes around the path alone; no name here can hold one.
+    let mut argument = std::ffi::OsString::from("/select,\"");
+    argument.push(file_path);
+    argument.push("\"");
+    let mut command = Command::new("explorer");
+    command.raw_arg(argument);
+    Some(command)
+}
+
+#[cfg(not(windows))]
+fn in_explorer(_: &Path) -> Option<Command> {
     None
 }
 
@@ -121,19 +131,27 @@ mod tests {
     use super::*;
 
     #[cfg(unix)]
+    fn set_mode(file_path: &Path, mode: u32) {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(file_path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[cfg(windows)]
+    fn set_mode(_: &Path, _: u32) {}
+
     #[test]
     fn what_would_be_run_is_told_from_what_is_shown() {
-        use std::os::unix::fs::PermissionsExt;
         let dir = tempfile::tempdir().unwrap();
         let is_runnable = |name: &str, mode: u32| {
             let file_path = dir.path().join(name);
             fs::write(&file_path, "").unwrap();
-            fs::set_permissions(&file_path, fs::Permissions::from_mode(mode)).unwrap();
+            set_mode(&file_path, mode);
             super::is_runnable(&file_path, &fs::metadata(&file_path).unwrap())
         };
-        for (name, mode) in [("a.desktop", 0o644), ("A.EXE", 0o600), ("photo.jpg", 0o755)] {
+        for (name, mode) in [("a.desktop", 0o644), ("A.EXE", 0o600)] {
             assert!(is_runnable(name, mode), "{name}");
         }
+        assert_eq!(is_runnable("photo.jpg", 0o755), cfg!(unix));
         for name in ["photo.jpg", "notes", "desktop", "a.sh.txt"] {
             assert!(!is_runnable(name, 0o644), "{name}");
         }

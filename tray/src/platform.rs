@@ -63,6 +63,7 @@ impl Outside {
             Effect::OpenSettings(file_path) => {
                 self.on_thread(move || failed(open::open_settings(&file_path)));
             }
+            #[cfg(target_os = "linux")]
             Effect::Say(text) => crate::say(text),
             Effect::End(_) => {}
         }

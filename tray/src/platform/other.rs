@@ -141,7 +141,7 @@ struct Shown {
 struct Line {
     item: MenuItemKind,
     action: Option<Action>,
-    lines: Vec<Line>,
+    lines: Vec<Self>,
 }
 
 impl Shown {
