@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::DestError;
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 pub(crate) use ledger::Forgetful;
 pub use ledger::{Intent, Ledger, Top};
 use partial::Partials;

@@ -38,11 +38,11 @@ pub struct Intent {
 }
 
 /// Keeps nothing: for what need not survive a crash.
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 #[derive(Debug, Default)]
 pub(crate) struct Forgetful;
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 impl Ledger for Forgetful {
     fn top(&mut self, _top: &[u8]) -> Result<Option<Top>, DestError> {
         Ok(None)

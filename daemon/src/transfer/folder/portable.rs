@@ -130,12 +130,8 @@ impl Folder {
         match self.0.hard_link(name, &to.0, new_name) {
             Ok(()) => self.0.remove_file(name),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
-            // FAT has no links: an empty file claims the name.
-            Err(_) => {
-                let options = OpenOptions::new().write(true).create_new(true).clone();
-                drop(to.0.open_with(new_name, &options)?);
-                self.0.rename(name, &to.0, new_name)
-            }
+            // FAT has no links.
+            Err(_) => self.rename_over_claim(name, to, new_name),
         }
     }
 
@@ -152,6 +148,16 @@ impl Folder {
             return Ok(false);
         }
         self.0.rename(to_path(name), &to.0, to_path(old_name)).map(|()| true)
+    }
+
+    /// An empty file claims the name, and goes again if the rename fails.
+    fn rename_over_claim(&self, name: &Path, to: &Self, new_name: &Path) -> io::Result<()> {
+        let options = OpenOptions::new().write(true).create_new(true).clone();
+        drop(to.0.open_with(new_name, &options)?);
+        self.0.rename(name, &to.0, new_name).inspect_err(|_| {
+            // Nothing of anybody's is lost if it stays.
+            let _ = to.0.remove_file(new_name);
+        })
     }
 
     /// `Unsupported`: that it is the same file could not be told.
@@ -319,3 +325,6 @@ fn timestamp(time: SystemTime) -> Timestamp {
     };
     secs.and_then(|secs| Timestamp::new(secs, nanos)).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;
