@@ -15,6 +15,7 @@ fn a_file_that_does_not_exist_is_named_and_nothing_is_sent() {
     assert!(alice.json(&["transfers", "--all"])["transfers"].as_array().unwrap().is_empty());
 }
 
+#[cfg(unix)] // a socket
 #[test]
 fn what_is_neither_file_nor_folder_fails_alone() {
     let pair = Pair::trusting();

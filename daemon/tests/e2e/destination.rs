@@ -1,10 +1,14 @@
 //! Destinations that cannot take what is sent.
 
+#[cfg(target_os = "linux")]
 use std::fs;
 
-use crate::support::{Pair, Server, User, hash_of, names_in, write_random};
+use crate::support::Pair;
+#[cfg(target_os = "linux")]
+use crate::support::{Server, User, hash_of, names_in, write_random};
 
 /// Alice, and Bob whose folder for what she sends is a file system with these options.
+#[cfg(target_os = "linux")]
 fn pair_with_disk(options: &str) -> (Pair, std::path::PathBuf) {
     let server = Server::start();
     let alice = User::registered("alice", &server);
@@ -20,6 +24,7 @@ fn pair_with_disk(options: &str) -> (Pair, std::path::PathBuf) {
     (Pair { alice, bob, server }, seen)
 }
 
+#[cfg(target_os = "linux")] // a file system of its own
 #[test]
 fn a_full_disk_ends_the_transfer_and_leaves_no_half_file() {
     let (pair, disk) = pair_with_disk("size=8m");
@@ -35,6 +40,7 @@ fn a_full_disk_ends_the_transfer_and_leaves_no_half_file() {
     assert_eq!(failed.unwrap()["error"]["code"], "disk_full", "{ended}");
 }
 
+#[cfg(target_os = "linux")] // a file system of its own
 #[test]
 fn what_fits_on_a_disk_that_runs_full_is_whole() {
     let (pair, disk) = pair_with_disk("size=8m");
@@ -51,6 +57,7 @@ fn what_fits_on_a_disk_that_runs_full_is_whole() {
     assert!(names_in(&disk).iter().all(|name| name == "many"), "{:?}", names_in(&disk));
 }
 
+#[cfg(target_os = "linux")] // a file system of its own
 #[test]
 fn a_read_only_destination_is_named_as_such() {
     let (pair, disk) = pair_with_disk("ro");

@@ -1,24 +1,30 @@
 //! The real programs, end to end: a server, daemons and `ffctl` on this machine's loopback, each
 //! user in a temporary home. Every wait is for an event: a line that a program prints, or its end.
-#![cfg(target_os = "linux")]
+//!
+//! On Windows these tests run, too, but for what that system does not have: signals, symbolic and hard
+//! links, file systems of a test's own.
 #![allow(clippy::unwrap_used)]
 
 mod absence;
 mod again;
 mod arriving;
 mod asking;
+#[cfg(target_os = "linux")] // changes a file whenever inotify says that it is read
 mod changing;
 mod crossing;
 mod destination;
 mod impostor;
 mod living;
 mod moving;
+#[cfg(target_os = "linux")] // a pipe among the files
 mod options;
 mod outbox;
 mod people;
 mod restart;
 mod server_restart;
+#[cfg(target_os = "linux")] // pipes of a shell
 mod streams;
+#[cfg(target_os = "linux")] // systemd's protocol
 mod supervised;
 mod support;
 mod update;

@@ -1,7 +1,6 @@
 //! An identity moves to another home, and its name with it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
 use crate::support::{Pair, User};
 
@@ -14,7 +13,11 @@ fn an_identity_moves_with_its_name_and_is_recognised() {
     let identity = pair.alice.status()["identity"].clone();
     let saved = ["identity", "export", export, "--passphrase-file", secret];
     pair.alice.ffctl(&saved).done();
-    assert_eq!(fs::metadata(export).unwrap().permissions().mode() & 0o777, 0o600);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(export).unwrap().permissions().mode() & 0o777, 0o600);
+    }
     let pem = fs::read_to_string(export).unwrap();
     assert!(pem.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{pem}");
     pair.alice.stop().done();

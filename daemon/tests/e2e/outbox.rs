@@ -1,7 +1,6 @@
 //! What is sent to somebody who is not there waits in the outbox.
 
 use std::fs;
-use std::path::PathBuf;
 
 use serde_json::Value;
 
@@ -98,11 +97,13 @@ fn a_queued_transfer_can_be_cancelled() {
     assert_eq!(pair.bob.received_names(), ["wanted"]);
 }
 
+#[cfg(unix)] // Ctrl-C is a signal
 #[test]
 fn a_command_may_wait_for_the_receiver_and_ctrl_c_then_cancels() {
     let mut pair = Pair::trusting();
     pair.bob.stop().done();
-    let sources: Vec<PathBuf> = ["kept", "given up"].map(|name| pair.alice.note(name)).into();
+    let sources: Vec<std::path::PathBuf> =
+        ["kept", "given up"].map(|name| pair.alice.note(name)).into();
     let mut sending = sources.iter().map(|s| pair.alice.send_with(&["--wait"], "bob", &[s]));
     let (mut kept, mut given_up) = (sending.next().unwrap(), sending.next().unwrap());
     let queued =

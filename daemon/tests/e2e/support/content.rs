@@ -1,9 +1,8 @@
 //! Folders for a test's time, and files with content.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::ops::Deref;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -18,6 +17,7 @@ impl Scratch {
     }
 
     /// A folder in memory, where no writer ever waits for a disk.
+    #[cfg(target_os = "linux")]
     pub(crate) fn in_memory() -> Self {
         Self::within(Path::new("/dev/shm"))
     }
@@ -54,10 +54,11 @@ pub(crate) fn write_random(file_path: &Path, len: u64) {
 /// Makes a file of `len` bytes that costs nearly nothing but must be sent like any other: zeros but for
 /// one byte in each block.
 pub(crate) fn write_zeros(file_path: &Path, len: u64) {
-    let file = File::create_new(file_path).unwrap();
+    let mut file = File::create_new(file_path).unwrap();
     file.set_len(len).unwrap();
     for block in (0..len).step_by(1 << 20) {
-        file.write_all_at(b"1", block).unwrap();
+        file.seek(SeekFrom::Start(block)).unwrap();
+        file.write_all(b"1").unwrap();
     }
 }
 

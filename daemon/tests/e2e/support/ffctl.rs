@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -59,13 +60,15 @@ impl Sending {
         self.progress(|event| event["state"] == "waiting");
     }
 
-    /// Ctrl-C.
+    /// Ctrl-C. On Windows nobody but the console can send it.
+    #[cfg(unix)]
     pub(crate) fn interrupt(&self) {
         self.0.signal(Signal::INT);
     }
 
+    #[track_caller]
     pub(crate) fn kill(self) {
-        assert_eq!(self.0.end_by(Signal::KILL).exit_code, None);
+        self.0.kill();
     }
 
     #[track_caller]

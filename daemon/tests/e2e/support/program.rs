@@ -1,11 +1,14 @@
 //! A program under test: what it prints, line by line as it comes, the signals it is sent, its end.
 
+use std::env::consts::EXE_SUFFIX;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+#[cfg(unix)]
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -13,10 +16,19 @@ use serde_json::Value;
 /// machine with other work.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What makes a program end with the thread that started it, even if the whole test program is
+/// killed. Other systems have nothing of the kind.
+const BOUND: &[&str] =
+    if cfg!(target_os = "linux") { &["setpriv", "--pdeathsig", "KILL"] } else { &[] };
+
+/// How a program ends that is killed: on Windows the killer chooses an exit code.
+const KILLED: Option<i32> = if cfg!(windows) { Some(1) } else { None };
+
 /// The program `name`: it is built into the folder above the one of this test.
 pub(crate) fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
-    let found = own.ancestors().nth(2).unwrap_or(Path::new("")).join(name);
+    let found = own.ancestors().nth(2).unwrap_or(Path::new(""));
+    let found = found.join(format!("{name}{EXE_SUFFIX}"));
     let missing = found.display();
     assert!(found.is_file(), "{missing} is missing: cargo build --workspace --bins");
     found
@@ -44,10 +56,9 @@ pub(crate) struct Outcome {
 
 impl Program {
     pub(crate) fn start(command: &Command) -> Self {
-        // It ends with the thread that started it, even if the whole test program is killed.
-        let mut bound = wrapped(&["setpriv", "--pdeathsig", "KILL"], command);
+        let mut bound = wrapped(BOUND, command);
         bound.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = bound.spawn().expect("setpriv (of util-linux) can be run");
+        let mut child = bound.spawn().expect("it, and setpriv (of util-linux), can be run");
         Self {
             what: format!("{command:?}"),
             stdout: Lines::of(child.stdout.take().unwrap()),
@@ -88,6 +99,7 @@ impl Program {
         }
     }
 
+    #[cfg(unix)]
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -113,7 +125,15 @@ impl Program {
         }
     }
 
+    /// Ends it without warning.
+    #[track_caller]
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        assert_eq!(self.end().exit_code, KILLED);
+    }
+
     /// Sends a signal and waits for the end that it must bring.
+    #[cfg(unix)]
     #[track_caller]
     pub(crate) fn end_by(self, signal: Signal) -> Outcome {
         self.signal(signal);
@@ -169,10 +189,12 @@ impl Outcome {
     }
 }
 
-/// The same command, run by another program that becomes it.
+/// The same command, run by another program, if one is named, that becomes it.
 pub(super) fn wrapped(by: &[&str], command: &Command) -> Command {
-    let mut wrapped = Command::new(by[0]);
-    wrapped.args(&by[1..]).arg(command.get_program()).args(command.get_args());
+    let by = by.iter().map(OsStr::new);
+    let mut whole = by.chain([command.get_program()]).chain(command.get_args());
+    let mut wrapped = Command::new(whole.next().expect("a command has a program"));
+    wrapped.args(whole);
     wrapped.envs(command.get_envs().filter_map(|(key, value)| Some((key, value?))));
     if let Some(dir) = command.get_current_dir() {
         wrapped.current_dir(dir);

@@ -1,15 +1,21 @@
 //! Folders full of everything that a file system can hold, and what there is to compare of them.
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fs::{self, Metadata};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
 
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use super::hash_of;
+
+#[cfg(unix)]
+use unix as os;
+#[cfg(windows)]
+use windows as os;
 
 /// Everything that must arrive of a folder, by path.
 #[derive(Debug, PartialEq, Eq)]
@@ -18,10 +24,10 @@ pub(crate) struct Tree(BTreeMap<PathBuf, Node>);
 #[derive(Debug, PartialEq, Eq)]
 struct Node {
     what: What,
-    /// Permission bits; a symbolic link has none of its own.
+    /// Permission bits; a symbolic link has none of its own, and Windows has none at all.
     mode: Option<u32>,
-    /// Seconds and nanoseconds.
-    modified: (i64, i64),
+    /// `None` for what does not keep it.
+    modified: Option<SystemTime>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -66,48 +72,31 @@ fn make_odd_things(dir: &Path) {
     fs::write(dir.join("secret"), "s").unwrap();
     super::write_random(&dir.join("large"), (3 << 20) + 17);
     super::write_random(&dir.join("one block"), 1 << 20);
-    symlink("script.sh", dir.join("link")).unwrap();
-    symlink("../no where", dir.join("dangling")).unwrap();
-    symlink("deep", dir.join("link to a folder")).unwrap();
-    for (name, mode) in [("script.sh", 0o755), ("secret", 0o400), ("large", 0o640), ("deep", 0o700)]
-    {
-        fs::set_permissions(dir.join(name), fs::Permissions::from_mode(mode)).unwrap();
-    }
+    os::make_odd_things(dir);
 }
 
 fn make_odd_names(dir: &Path) {
     fs::create_dir(dir).unwrap();
-    let long = "x".repeat(255);
-    let names: [&[u8]; 11] = [
-        b" a b ",
-        b"it's \"quoted\" `so`",
-        b"two\nlines\t",
-        "👩‍👩‍👧 größe 日本".as_bytes(),
-        b"not \xff\xfe unicode \xc3",
-        long.as_bytes(),
-        b"-rf",
-        b"back\\slash",
-        b"...",
-        b"CON",
-        b"\x1b[31mred",
-    ];
-    for name in names {
-        fs::write(dir.join(OsStr::from_bytes(name)), name).unwrap();
-    }
+    let long = "x".repeat(os::LONGEST_NAME);
+    let names = ["it's `so`", "👩‍👩‍👧 größe 日本", &long, "-rf", "100% & more; $HOME"];
+    let write = |name: &Path| {
+        fs::write(dir.join(name), name.as_os_str().as_encoded_bytes()).unwrap();
+    };
+    names.map(Path::new).into_iter().for_each(write);
+    os::odd_names().for_each(write);
 }
 
 /// Gives everything a time of its own, folders after what is in them.
-fn set_times(file_path: &Path, number: &mut i64) {
+fn set_times(file_path: &Path, number: &mut u32) {
     if file_path.symlink_metadata().unwrap().is_dir() {
         for entry in fs::read_dir(file_path).unwrap() {
             set_times(&entry.unwrap().path(), number);
         }
     }
     *number += 1;
-    let time =
-        Timespec { tv_sec: 1_000_000_000 + *number * 86_400, tv_nsec: 123_456_789 + *number };
-    let times = Timestamps { last_access: time, last_modification: time };
-    utimensat(CWD, file_path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    let day = Duration::from_secs(86_400);
+    let time = Duration::new(1_000_000_000, 123_456_789 + *number) + day * *number;
+    os::set_modified(file_path, time);
 }
 
 #[track_caller]
@@ -130,8 +119,8 @@ fn read_into(nodes: &mut BTreeMap<PathBuf, Node>, file_path: &Path, rel_path: &P
 
 impl Node {
     fn new(what: What, metadata: &Metadata) -> Self {
-        let mode = (!metadata.is_symlink()).then(|| metadata.mode() & 0o7777);
-        let modified = (metadata.mtime(), metadata.mtime_nsec());
-        Self { what, mode, modified }
+        let keeps_time = os::FOLDERS_KEEP_TIMES || !metadata.is_dir();
+        let modified = keeps_time.then(|| metadata.modified().unwrap());
+        Self { what, mode: os::mode(metadata), modified }
     }
 }

@@ -4,11 +4,14 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+#[cfg(target_os = "linux")]
 use std::time::Duration;
 
-use rustix::process::{Signal, geteuid};
+#[cfg(unix)]
+use rustix::process::Signal;
 use serde_json::Value;
 
+#[cfg(target_os = "linux")]
 use super::program::wrapped;
 use super::{Outcome, Program, Scratch, Sending, Server, Watching, program};
 
@@ -50,6 +53,7 @@ impl User {
     }
 
     /// Starts the daemon so that it lets others go first where the machine is busy.
+    #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn start_behind_others(&mut self) {
         self.run_daemon(&wrapped(&["nice", "-n", "10"], &self.command("filefleetd")));
@@ -57,10 +61,12 @@ impl User {
 
     /// Starts the daemon in a mount namespace of its own, where `dir` is a file system with these
     /// options. It goes with the daemon, however that ends.
+    #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn start_with_disk(&mut self, dir: &Path, options: &str) {
         let mount = r#"mount -t tmpfs -o "$1" filefleet-e2e "$2" && shift 2 && exec "$@""#;
-        let as_root: &[&str] = if geteuid().is_root() { &[] } else { &["--map-root-user"] };
+        let as_root: &[&str] =
+            if rustix::process::geteuid().is_root() { &[] } else { &["--map-root-user"] };
         let shell = ["sh", "-c", mount, "sh", options, dir.to_str().unwrap()];
         let by = [&["unshare", "--mount"], as_root, &shell].concat();
         self.run_daemon(&wrapped(&by, &self.command("filefleetd")));
@@ -68,6 +74,7 @@ impl User {
 
     /// Starts the daemon as a service manager does that is told about it through `socket`, and wants
     /// a sign of life at least this often.
+    #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn start_supervised(&mut self, socket: &Path, watchdog: Duration) {
         let mut command = self.command("filefleetd");
@@ -94,6 +101,7 @@ impl User {
     }
 
     /// What the daemon sees at `file_path`, in whatever mount namespace it is.
+    #[cfg(target_os = "linux")]
     pub(crate) fn as_daemon_sees(&self, file_path: &Path) -> PathBuf {
         let root = format!("/proc/{}/root", self.pid());
         Path::new(&root).join(file_path.strip_prefix("/").unwrap())
@@ -104,15 +112,24 @@ impl User {
     }
 
     /// Ends the daemon as the system does at shutdown.
+    #[cfg(unix)]
     #[track_caller]
     pub(crate) fn stop(&mut self) -> Outcome {
         self.daemon.take().unwrap().end_by(Signal::TERM)
     }
 
+    /// Ends the daemon in order, in the only way that Windows has for another program.
+    #[cfg(windows)]
+    #[track_caller]
+    pub(crate) fn stop(&mut self) -> Outcome {
+        self.ffctl(&["daemon", "stop"]).done();
+        self.daemon.take().unwrap().end()
+    }
+
     /// Ends the daemon without warning.
     #[track_caller]
     pub(crate) fn kill(&mut self) {
-        assert_eq!(self.daemon.take().unwrap().end_by(Signal::KILL).exit_code, None);
+        self.daemon.take().unwrap().kill();
     }
 
     /// The folder below which everything of this user must stay.
@@ -210,6 +227,7 @@ impl User {
     }
 
     /// Sends what `input` holds as standard input.
+    #[cfg(target_os = "linux")]
     pub(crate) fn send_input(&self, input: &Path, options: &[&str], to: &str) -> Sending {
         let mut command = self.command("ffctl");
         command.args([&["send", "--json", to, "-"], options].concat());
@@ -218,6 +236,7 @@ impl User {
     }
 
     /// Runs a line of shell: `$0` is `file_path`, `$1` is `ffctl` as this user, then come `arguments`.
+    #[cfg(target_os = "linux")]
     pub(crate) fn shell(&self, line: &str, file_path: &Path, arguments: &[&str]) -> Program {
         let mut command = self.command("ffctl");
         command.args(arguments);
