@@ -67,7 +67,7 @@ fn requests_are_listed_and_answered_by_a_part_of_their_id() {
     user.ffctl(&["decline", "3e"]).done();
     let ambiguous = user.ffctl(&["accept", "3"]);
     ambiguous.failed(2, "ffctl: more than one id begins with 3\nhint: type more of it\n");
-    let to = Some(fs::canonicalize(user.dir.path()).unwrap().join("in").into());
+    let to = Some(user.folder().join("in").into());
     let calls: Vec<_> =
         (0..6).map(|_| daemon.next_call()).filter(|call| *call != Call::Requests).collect();
     let accepted = Call::Accept { id: "3f2a".to_owned(), to, always: true };
@@ -136,7 +136,7 @@ fn what_a_contact_may_do_is_set() {
     let user = User::new();
     let daemon = user.daemon_that_says(Reply::Contact(contact()));
     let name = || "bob".to_owned();
-    let dir = fs::canonicalize(user.dir.path()).unwrap().join("in");
+    let dir = user.folder().join("in");
     for (arguments, accept, dir, max_size) in [
         (&["--accept", "never"][..], Some(Accept::Never), Change::Keep, Change::Keep),
         (

@@ -1,5 +1,6 @@
 //! A home, a fake daemon in it, and `ffctl` to be run.
 
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
 use filefleet_ctl::Home;
@@ -27,6 +28,13 @@ impl User {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path().join("home")).unwrap();
         Self { dir, home }
+    }
+
+    /// The folder in which `ffctl` runs, as it names it: without links on the way. Windows, where no
+    /// link is on the way, would write such a path in a form of its own.
+    pub(crate) fn folder(&self) -> PathBuf {
+        let folder = self.dir.path();
+        if cfg!(windows) { folder.to_owned() } else { folder.canonicalize().unwrap() }
     }
 
     /// A daemon that answers every call with `reply`.

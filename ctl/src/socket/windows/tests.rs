@@ -43,10 +43,3 @@ async fn a_second_daemon_learns_that_one_runs() {
     let _first = listen(&home).unwrap();
     assert!(matches!(listen(&home), Err(ListenError::AlreadyRunning { .. })));
 }
-
-#[tokio::test]
-async fn a_pipe_that_exists_is_not_served_beside_its_owner() {
-    let (_dir, home) = home();
-    let _first = super::listen(&home).unwrap();
-    assert!(matches!(super::listen(&home), Err(ListenError::Bind(..))));
-}
