@@ -5,7 +5,7 @@
 
 mod plain;
 
-pub(crate) use plain::wrap;
+pub use plain::wrap;
 
 use std::{
     fmt,

@@ -19,7 +19,7 @@ use tokio::{io::ReadBuf, net::UdpSocket};
 
 /// Wraps a non-blocking socket for quinn, inside a tokio runtime: with all that the system can do, or
 /// failing that as a plain socket.
-pub(crate) fn wrap(socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+pub fn wrap(socket: std::net::UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
     match UdpSocketState::new((&socket).into()) {
         Ok(_) => TokioRuntime.wrap_udp_socket(socket),
         Err(error) => {

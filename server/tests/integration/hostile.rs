@@ -10,11 +10,11 @@ use filefleet_server::{
     },
     server::Server,
 };
-use quinn::Endpoint;
 use tokio::{net::UdpSocket, time::timeout};
 
 use crate::support::{
-    Bare, LONG_ENOUGH, Peer, Person, SOON, local, name, person, start, trusting_config,
+    Bare, LONG_ENOUGH, Peer, Person, SOON, bare_endpoint, local, name, person, start,
+    trusting_config,
 };
 
 fn register(text: &str, person: &Person, proof: Proof) -> Vec<u8> {
@@ -125,7 +125,7 @@ async fn garbage_to_both_ports_changes_nothing() {
 /// The first datagram of a handshake, as a stranger would replay it from a spoofed address.
 async fn initial_packet() -> Vec<u8> {
     let trap = UdpSocket::bind(local(0)).await.unwrap();
-    let endpoint = Endpoint::client(local(0)).unwrap();
+    let endpoint = bare_endpoint();
     let address = trap.local_addr().unwrap();
     let _connecting = endpoint.connect_with(trusting_config(), address, "server").unwrap();
     let mut buffer = vec![0; 2000];

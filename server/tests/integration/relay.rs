@@ -1,39 +1,47 @@
 //! The relay over real sockets: binding, reflecting in batches, and nobody else.
 
-use std::{io::IoSliceMut, net::SocketAddr};
+use std::{
+    future::poll_fn,
+    io::{ErrorKind, IoSliceMut},
+    net::SocketAddr,
+    sync::Arc,
+};
 
 use filefleet_server::{
     client::Call,
     config::Settings,
     protos::relay::{BindFrame, SessionKey},
     server::Server,
-    udp::{bind_udp, datagrams},
+    udp::{bind_udp, datagrams, wrap},
 };
-use quinn::udp::{EcnCodepoint, RecvMeta, Transmit, UdpSocketState};
-use tokio::{io::Interest, net::UdpSocket, time::timeout};
+use quinn::{
+    AsyncUdpSocket,
+    udp::{EcnCodepoint, RecvMeta, Transmit},
+};
+use tokio::time::timeout;
 
 use crate::support::{LONG_ENOUGH, Peer, SOON, local, name, relay_of, settings, start};
 
 /// One side's socket.
 struct End {
-    socket: UdpSocket,
-    state: UdpSocketState,
+    socket: Arc<dyn AsyncUdpSocket>,
     relay: SocketAddr,
 }
 
 impl End {
     fn new(relay: SocketAddr) -> Self {
-        let socket = bind_udp(local(0)).unwrap();
-        let state = UdpSocketState::new((&socket).into()).unwrap();
-        Self { socket: UdpSocket::from_std(socket).unwrap(), state, relay }
+        Self { socket: wrap(bind_udp(local(0)).unwrap()).unwrap(), relay }
     }
 
     async fn send(&self, contents: &[u8], segment_size: Option<usize>) {
         let ecn = Some(EcnCodepoint::Ect0);
         let transmit =
             Transmit { destination: self.relay, ecn, contents, segment_size, src_ip: None };
-        let send = || self.state.try_send((&self.socket).into(), &transmit);
-        self.socket.async_io(Interest::WRITABLE, send).await.unwrap();
+        let mut poller = Arc::clone(&self.socket).create_io_poller();
+        while let Err(error) = self.socket.try_send(&transmit) {
+            assert_eq!(error.kind(), ErrorKind::WouldBlock);
+            poll_fn(|cx| poller.as_mut().poll_writable(cx)).await.unwrap();
+        }
     }
 
     /// The datagrams of the next batch.
@@ -48,9 +56,9 @@ impl End {
     async fn next_batch(&self) -> (Vec<Vec<u8>>, RecvMeta) {
         let mut storage = vec![0; 65_536];
         let mut meta = [RecvMeta::default()];
-        let received = self.socket.async_io(Interest::READABLE, || {
+        let received = poll_fn(|cx| {
             let mut buffers = [IoSliceMut::new(&mut storage)];
-            self.state.recv((&self.socket).into(), &mut buffers, &mut meta)
+            self.socket.poll_recv(cx, &mut buffers, &mut meta)
         });
         assert_eq!(received.await.unwrap(), 1);
         (datagrams(&storage, &meta[0]).map(<[u8]>::to_vec).collect(), meta[0])
@@ -80,6 +88,11 @@ impl End {
     }
 }
 
+/// Whether the sender's mark has come through. On Windows not every socket shows marks.
+fn is_marked(meta: &RecvMeta) -> bool {
+    meta.ecn == Some(EcnCodepoint::Ect0) || (cfg!(windows) && meta.ecn.is_none())
+}
+
 /// A call between two people, and an unbound socket for each.
 async fn call(server: &Server) -> [(Call, End); 2] {
     let alice = Peer::registered(server.address(), "alice", 1).await;
@@ -105,7 +118,8 @@ async fn bound_sides_reach_each_other_and_nobody_else_reaches_them() {
         from.send(&[0x41; 100], None).await;
         let (received, meta) = to.receive().await;
         assert_eq!(received, [vec![0x41; 100]]);
-        assert_eq!((meta.addr, meta.ecn), (server.relay(), Some(EcnCodepoint::Ect0)));
+        assert_eq!(meta.addr, server.relay());
+        assert!(is_marked(&meta), "{meta:?}");
     }
     alice.hears_nothing().await;
     bob.hears_nothing().await;
@@ -118,7 +132,7 @@ async fn a_batch_passes_whole_and_in_order() {
     let [(call, alice), (incoming, bob)] = call(&server).await;
     alice.bind(&call, 1).await;
     bob.bind(&incoming, 1).await;
-    let segments = alice.state.max_gso_segments().min(40);
+    let segments = alice.socket.max_transmit_segments().min(40);
     let expected: Vec<_> = (0..segments)
         .map(|index| {
             let last = index + 1 == segments;
@@ -130,7 +144,7 @@ async fn a_batch_passes_whole_and_in_order() {
     let mut batches = 0;
     while received.len() < segments {
         let (datagrams, meta) = bob.receive().await;
-        assert_eq!(meta.ecn, Some(EcnCodepoint::Ect0));
+        assert!(is_marked(&meta), "{meta:?}");
         received.extend(datagrams);
         batches += 1;
     }
@@ -187,9 +201,12 @@ async fn a_server_on_every_address_serves_ipv4_too() {
     assert_eq!(relay_of(&call), local(server.relay().port()));
     alice.bind(&call, 1).await;
     bob.bind(&incoming, 1).await;
-    alice.send(&[0x41; 2000], Some(1000)).await;
+    // Sockets that take no batch are for Windows alone.
+    let (len, segment_size) = if cfg!(windows) { (1000, None) } else { (2000, Some(1000)) };
+    alice.send(&vec![0x41; len], segment_size).await;
     let (received, meta) = bob.receive().await;
-    assert_eq!((received.concat().len(), meta.ecn), (2000, Some(EcnCodepoint::Ect0)));
+    assert_eq!(received.concat().len(), len);
+    assert!(is_marked(&meta), "{meta:?}");
 }
 
 #[tokio::test]

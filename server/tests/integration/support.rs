@@ -15,7 +15,7 @@ use filefleet_server::{
         tls::crypto_provider,
     },
     server::Server,
-    udp::{Datagram, DemuxSocket, OtherDatagram, bind_udp},
+    udp::{Datagram, DemuxSocket, OtherDatagram, bind_udp, wrap},
 };
 use quinn::{Endpoint, EndpointConfig, TokioRuntime, crypto::rustls::QuicClientConfig, rustls};
 use rustls::{
@@ -159,9 +159,16 @@ pub(crate) struct Bare {
     _endpoint: Endpoint,
 }
 
+/// A client of no protocol of ours.
+pub(crate) fn bare_endpoint() -> Endpoint {
+    let socket = wrap(bind_udp(local(0)).unwrap()).unwrap();
+    let (config, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
+    Endpoint::new_with_abstract_socket(config, None, socket, runtime).unwrap()
+}
+
 impl Bare {
     pub(crate) async fn connect(server: SocketAddr) -> Self {
-        let endpoint = Endpoint::client(local(0)).unwrap();
+        let endpoint = bare_endpoint();
         let connecting = endpoint.connect_with(trusting_config(), server, "server").unwrap();
         let connection = timeout(SOON, connecting).await.unwrap().unwrap();
         let (send, receive) = connection.open_bi().await.unwrap();

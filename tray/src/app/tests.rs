@@ -94,7 +94,7 @@ fn every_answer_is_asked_of_the_daemon() {
 #[test]
 fn what_lies_on_the_disk_is_opened_and_the_tray_ends_when_asked() {
     let mut app = app();
-    let settings = PathBuf::from("/home/alice/ff/config/settings.toml");
+    let settings = Home::at("/home/alice/ff").unwrap().settings_file();
     for (action, effect) in [
         (Action::Open("/a".into()), Effect::Open("/a".into())),
         (Action::Show("/a".into()), Effect::Show("/a".into())),

@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use filefleet_server::protos::{certificate::IdentityKey, rendezvous::RefuseReason};
+use filefleet_server::{
+    protos::{certificate::IdentityKey, rendezvous::RefuseReason},
+    udp::{bind_udp, wrap},
+};
+use quinn::{Endpoint, EndpointConfig, TokioRuntime};
 
 use super::{
     super::{Admission, CloseReason, ConnectError, LinkKind, PeerEvent},
@@ -160,7 +164,9 @@ async fn who_has_passed_no_check_is_not_heard_on_the_main_socket() {
     transport.max_idle_timeout(Some(Duration::from_millis(500).try_into().unwrap()));
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
     config.transport_config(Arc::new(transport));
-    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    let socket = wrap(bind_udp("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+    let (own, runtime) = (EndpointConfig::default(), Arc::new(TokioRuntime));
+    let endpoint = Endpoint::new_with_abstract_socket(own, None, socket, runtime).unwrap();
     let port = alice.peers.endpoint().local_addr().unwrap().port();
     let to = ([127, 0, 0, 1], port).into();
     let refused = soon(endpoint.connect_with(config, to, SERVER_NAME).unwrap()).await;

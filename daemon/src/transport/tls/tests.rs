@@ -1,7 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
-use std::{net::UdpSocket, sync::Arc};
+use std::sync::Arc;
 
+use filefleet_server::udp::{bind_udp, wrap};
 use quinn::{Connection, ConnectionError, Endpoint, TokioRuntime};
 
 use super::*;
@@ -23,8 +24,9 @@ fn endpoint(seed: u8, expected: Expected) -> Endpoint {
     let key = signing_key(seed);
     let server = tls(seed).server(expected).unwrap();
     let server = quinn::ServerConfig::with_crypto(Arc::new(server));
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    Endpoint::new(endpoint_config(&key), Some(server), socket, Arc::new(TokioRuntime)).unwrap()
+    let socket = wrap(bind_udp("127.0.0.1:0".parse().unwrap()).unwrap()).unwrap();
+    let (config, runtime) = (endpoint_config(&key), Arc::new(TokioRuntime));
+    Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime).unwrap()
 }
 
 /// What both sides have of a handshake between the client and device 2.

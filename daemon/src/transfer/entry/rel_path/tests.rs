@@ -36,6 +36,7 @@ fn a_separator_inside_a_component_is_refused() {
     assert_eq!(RelPath::new([""]), Err(PathError::Empty));
 }
 
+#[cfg(not(windows))] // where some of them are reserved
 #[test]
 fn unusual_but_harmless_paths_are_kept() {
     let longest = [b'a'; 255];
@@ -50,7 +51,9 @@ fn unusual_but_harmless_paths_are_kept() {
 
 #[test]
 fn display_shows_what_would_mislead() {
+    #[cfg(not(windows))] // where no name can hold these
     let path = RelPath::decode(b"a\x1b[31m/\xff\nb\"\\\xe2\x80\xaegpj.exe").unwrap();
+    #[cfg(not(windows))]
     assert_eq!(path.to_string(), r#"a\u{1b}[31m/\xff\nb\"\\\u{202e}gpj.exe"#);
     let path = RelPath::new(["it's", "日本 🚢"]).unwrap();
     assert_eq!(path.to_string(), "it's/日本 🚢");
