@@ -151,7 +151,7 @@ impl Partials {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error.into()),
             _ => {}
         }
-        let folder = match root.open_folder(name) {
+        let folder = match root.open_own_folder(name) {
             Err(error) if error.kind() == ErrorKind::NotADirectory => {
                 return Err(DestError::Tampered);
             }

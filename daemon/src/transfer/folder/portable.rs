@@ -13,10 +13,13 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, Metadata, OpenOptions, ReadDir};
+use cap_std::fs::{Dir, Metadata, OpenOptions, OpenOptionsExt, ReadDir};
 
 use super::{Kind, Stat};
 use crate::transfer::entry::Timestamp;
+
+/// `FILE_FLAG_BACKUP_SEMANTICS`, without which no folder is opened (`CreateFileW`).
+const BACKUP_SEMANTICS: u32 = 0x0200_0000;
 
 /// An open folder.
 #[derive(Debug)]
@@ -41,6 +44,15 @@ impl Folder {
             Kind::Folder => Ok(Self(self.0.open_dir(to_path(name))?)),
             _ => Err(ErrorKind::NotADirectory.into()),
         }
+    }
+
+    /// The same for a folder of our own, which can be removed while it is open, as others cannot.
+    pub(in crate::transfer) fn open_own_folder(&self, name: &[u8]) -> io::Result<Self> {
+        if self.stat(name)?.kind != Kind::Folder {
+            return Err(ErrorKind::NotADirectory.into());
+        }
+        let options = OpenOptions::new().read(true).custom_flags(BACKUP_SEMANTICS).clone();
+        Ok(Self(Dir::from_std_file(self.0.open_with(to_path(name), &options)?.into_std())))
     }
 
     /// Opens the regular file `name`; `InvalidInput` if anything else stands there.

@@ -50,6 +50,11 @@ impl Folder {
         }
     }
 
+    /// The same for a folder of our own, which is removed while it is open.
+    pub(in crate::transfer) fn open_own_folder(&self, name: &[u8]) -> io::Result<Self> {
+        self.open_folder(name)
+    }
+
     /// Opens the regular file `name`; `InvalidInput` if anything else stands there.
     pub(in crate::transfer) fn open_file(
         &self,

@@ -51,6 +51,21 @@ fn only_a_regular_file_is_opened_as_a_file_and_only_a_folder_as_a_folder() {
 }
 
 #[test]
+fn a_folder_of_our_own_is_removed_while_it_is_open() {
+    let (_dir, folder) = folder();
+    folder.make_folder(b"own").unwrap();
+    folder.create_file(b"file").unwrap();
+    let own = folder.open_own_folder(b"own").unwrap();
+    drop(own.create_file(b"part").unwrap());
+    own.remove_file(b"part").unwrap();
+    folder.remove_folder(b"own").unwrap();
+    drop(own);
+    assert_eq!(folder.stat(b"own").unwrap_err().kind(), ErrorKind::NotFound);
+    let error = folder.open_own_folder(b"file").unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotADirectory);
+}
+
+#[test]
 fn no_name_leads_out_of_the_folder() {
     let (dir, folder) = folder();
     std::fs::write(dir.path().join("outside"), "").unwrap();
