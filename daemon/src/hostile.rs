@@ -6,6 +6,7 @@
 
 mod frames;
 mod impostors;
+mod last_word;
 mod lengths;
 mod memory;
 mod names;

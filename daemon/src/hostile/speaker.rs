@@ -39,6 +39,15 @@ impl Speaker {
         Self { got, id: TransferId::random(), instance: 0, _guard: session.hold() }
     }
 
+    /// Is asked to receive something.
+    pub(super) async fn asked(user: &mut User) -> Self {
+        let mut got = user.got().await;
+        let Envelope { transfer: id, message } =
+            Envelope::decode(&got.hear().await).unwrap().unwrap();
+        assert!(matches!(message, Message::Request { .. }), "{message:?}");
+        Self { _guard: got.session.hold(), got, id, instance: 0 }
+    }
+
     /// Calls Bob and gets a transfer of "one byte" accepted.
     pub(super) async fn accepted(user: &mut User) -> Self {
         let mut speaker = Self::call(user).await;

@@ -19,7 +19,7 @@ use crate::{
         PeerEvent,
         tests::support::{TestServer, User, soon},
     },
-    transfer::{Engine, Order, TransferId, progress::State},
+    transfer::{Engine, Order, Running, TransferId, progress::State},
 };
 
 /// What threads of daemons under attack panicked with.
@@ -240,21 +240,18 @@ impl Scene {
         self.expected.insert(rel_path.into(), None);
     }
 
-    /// Bob still serves others: Alice sends him a file in blocks and a small one.
-    pub(super) async fn still_serves(&mut self) {
-        let name = format!("from alice {}", self.expected.len());
-        let (small, large) = (format!("{name}, small"), format!("{name}, large"));
-        let content: Vec<u8> = (0_u8..251).cycle().take((2 << 20) + 77).collect();
-        self.expect(&small, "hello");
-        self.expect(&large, content.clone());
-        let sources = [self.sources.path().join(small), self.sources.path().join(large)];
-        fs::write(&sources[0], "hello").unwrap();
-        fs::write(&sources[1], content).unwrap();
+    /// Alice sends files of these names and contents.
+    pub(super) fn send(&self, to: &str, files: &[(&str, &[u8])]) -> Running {
+        let source = |(name, content): &(&str, &[u8])| {
+            let source = self.sources.path().join(name);
+            fs::write(&source, content).unwrap();
+            source
+        };
         let order = Order {
             id: TransferId::random(),
-            to: "bob".parse().unwrap(),
+            to: to.parse().unwrap(),
             expected: None,
-            sources: sources.to_vec(),
+            sources: files.iter().map(source).collect(),
             exclude: Vec::new(),
             limit: None,
             checksum: false,
@@ -262,7 +259,17 @@ impl Scene {
             text: None,
             asked: false,
         };
-        let mut running = self.engine.send(order, &self.alice.peers);
+        self.engine.send(order, &self.alice.peers)
+    }
+
+    /// Bob still serves others: Alice sends him a file in blocks and a small one.
+    pub(super) async fn still_serves(&mut self) {
+        let name = format!("from alice {}", self.expected.len());
+        let (small, large) = (format!("{name}, small"), format!("{name}, large"));
+        let content: Vec<u8> = (0_u8..251).cycle().take((2 << 20) + 77).collect();
+        self.expect(&small, "hello");
+        self.expect(&large, content.clone());
+        let mut running = self.send("bob", &[(&small, b"hello"), (&large, &content)]);
         let ended = soon(running.progress.wait_for(|progress| progress.state.is_final())).await;
         let ended = ended.unwrap().clone();
         assert_eq!(ended.state, State::Done, "{ended:?}");

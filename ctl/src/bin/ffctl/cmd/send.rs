@@ -55,7 +55,7 @@ const ID_DEADLINE: Duration = Duration::from_secs(2);
 /// under a file manager, in a window.
 ///
 /// With --json there is a line for every event: "started", "progress", and at the end "done",
-/// "queued" or "failed".
+/// "queued" or "failed"; a dry run is one line, "dry_run".
 #[derive(Debug, Args)]
 #[command(
     override_usage = "\

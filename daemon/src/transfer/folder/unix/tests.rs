@@ -29,6 +29,46 @@ fn every_way_to_rename_replaces_nothing() {
     }
 }
 
+/// A new file beside an old one, in folders of their own; the path of the old.
+fn new_and_old(dir: &Path) -> (Folder, Folder, std::path::PathBuf) {
+    let folder = Folder::open(dir).unwrap();
+    folder.make_folder(b"to").unwrap();
+    let to = folder.open_folder(b"to").unwrap();
+    std::fs::write(dir.join("new"), "new").unwrap();
+    std::fs::write(dir.join("to/old"), "old").unwrap();
+    (folder, to, dir.join("to/old"))
+}
+
+#[test]
+fn a_file_takes_the_place_of_the_old_one_only_if_that_is_what_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, to, old) = new_and_old(dir.path());
+    assert!(!folder.replace(b"new", &to, b"old", |_| false).unwrap());
+    assert_eq!(std::fs::read(&old).unwrap(), b"old");
+    assert!(folder.replace(b"new", &to, b"old", |stat| stat.size == 3).unwrap());
+    assert_eq!(std::fs::read(&old).unwrap(), b"new");
+    assert_eq!(std::fs::read(dir.path().join("new")).unwrap(), b"old");
+    let gone = folder.replace(b"new", &to, b"gone", |_| true).unwrap_err();
+    assert_eq!(gone.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn what_somebody_changes_in_the_very_moment_is_put_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, to, old) = new_and_old(dir.path());
+    // The look before the exchange finds the file as it was; the one after it does not.
+    let is_first = std::cell::Cell::new(true);
+    let is_old = |stat: &Stat| {
+        if is_first.replace(false) {
+            std::fs::write(&old, "changed").unwrap();
+        }
+        stat.size == 3
+    };
+    assert!(!folder.replace(b"new", &to, b"old", is_old).unwrap());
+    assert_eq!(std::fs::read(&old).unwrap(), b"changed");
+    assert_eq!(std::fs::read(dir.path().join("new")).unwrap(), b"new");
+}
+
 #[test]
 fn a_claim_is_given_back_when_the_rename_fails() {
     let dir = tempfile::tempdir().unwrap();
