@@ -13,7 +13,8 @@ package=(gcc:cc mmdebstrap:mmdebstrap rpm:rpm dpkg-dev:dpkg-shlibdeps binutils:s
 cross=(rustc-web:/usr/bin/rustc cargo-web:/usr/bin/cargo rust-web-clippy:/usr/bin/cargo-clippy
   rust-web-src:/usr/lib/rustlib/src/rust/library/std/Cargo.toml
   gcc-mingw-w64-x86-64-win32:x86_64-w64-mingw32-gcc g++-mingw-w64-x86-64-win32:x86_64-w64-mingw32-g++
-  wine:wine wine64:/usr/lib/wine/wine64 qemu-user-static:qemu-aarch64-static python3-pip:pip3)
+  wine:wine wine64:/usr/lib/wine/wine64 qemu-user-static:qemu-aarch64-static file:file
+  busybox-static:busybox util-linux:setpriv python3-venv:/usr/share/doc/python3-venv/copyright)
 # A desktop without a screen: X server, window manager, panel, notifications, file dialogs.
 desktop=(
   dbus:dbus-daemon xvfb:Xvfb openbox:openbox xdotool:xdotool scrot:scrot xfce4-panel:xfce4-panel
