@@ -45,7 +45,9 @@ fn an_update_replaces_what_differs_and_nothing_that_the_receiver_has_altered() {
             ("same", "1"),
         ],
     );
-    for told in [&done, &bob.transfers()[0]] {
+    let received_by_bob =
+        bob.transfers().into_iter().find(|it| it["id"] == done["transfer"]).unwrap();
+    for told in [&done, &received_by_bob] {
         assert_eq!(
             (&told["files_replaced"], &told["files_beside"]),
             (&1.into(), &1.into()),
