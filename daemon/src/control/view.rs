@@ -14,7 +14,7 @@ use filefleet_server::protos::name::Name;
 use super::error;
 use crate::peer;
 use crate::transfer::TransferId;
-use crate::transfer::progress::{Progress, State};
+use crate::transfer::progress::{Progress, State, add_arrived};
 use crate::transfer::proto::{Preview, PreviewKind, Totals};
 use crate::transfer::source::Tally;
 
@@ -192,6 +192,8 @@ pub(crate) fn update(
         },
     };
     view.failures = progress.file_faults.iter().map(failure).collect();
+    // What arrived before a restart is in the view alone.
+    add_arrived(&mut view.paths, progress.arrived.iter().cloned().map(WirePath::from));
 }
 
 /// The state as it is shown; `None` while nothing is going on, yet or for the moment.

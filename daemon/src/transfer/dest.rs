@@ -69,6 +69,8 @@ pub struct Commit<'a> {
 pub struct Committed {
     /// Where it lies: below the destination as it was named to [`Destination::create`].
     pub file_path: PathBuf,
+    /// The file or folder right in the destination that it is or lies in.
+    pub top_path: PathBuf,
     /// Whether it lies in the place of a file that was there before.
     pub replaced: bool,
 }
@@ -335,7 +337,11 @@ impl Destination {
 
     fn committed(&self, final_path: &RelPath, replaced: bool) -> Committed {
         let file_path = final_path.components().map(to_path);
-        Committed { file_path: self.dest_dir.join(file_path.collect::<PathBuf>()), replaced }
+        Committed {
+            file_path: self.dest_dir.join(file_path.collect::<PathBuf>()),
+            top_path: self.dest_dir.join(to_path(final_path.top())),
+            replaced,
+        }
     }
 
     fn discard_replaced(&self, batch: &[Commit<'_>], placed: &[Result<Committed, DestError>]) {

@@ -1,5 +1,6 @@
 //! How a transfer is doing, as its task tells it: the state, what moved so far and over which links.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::proto::{Reason, Totals};
@@ -146,6 +147,8 @@ pub(crate) struct Progress {
     pub(crate) fault: Option<Fault>,
     pub(crate) file_faults: Vec<FileFault>,
     pub(crate) failed_files: u64,
+    /// What has arrived right in the destination, under the names it got; the first of it.
+    pub(crate) arrived: Vec<PathBuf>,
 }
 
 impl Default for Progress {
@@ -170,16 +173,34 @@ impl Default for Progress {
             fault: None,
             file_faults: Vec::new(),
             failed_files: 0,
+            arrived: Vec::new(),
         }
     }
 }
 
 impl Progress {
+    /// Notes what has got its name right in the destination.
+    pub(crate) fn arrived(&mut self, paths: Vec<PathBuf>) {
+        add_arrived(&mut self.arrived, paths);
+    }
+
     /// Counts a file that was given up.
     pub(crate) fn file_failed(&mut self, path: String, reason: Reason, text: String) {
         self.failed_files += 1;
         if self.file_faults.len() < MAX_FILE_FAULTS {
             self.file_faults.push(FileFault { path, reason, text });
+        }
+    }
+}
+
+/// Files and folders that a transfer names of what has arrived.
+pub(crate) const MAX_ARRIVED: usize = 10;
+
+/// Adds to the first of what has arrived what is not among it yet.
+pub(crate) fn add_arrived<T: PartialEq>(all: &mut Vec<T>, more: impl IntoIterator<Item = T>) {
+    for path in more {
+        if all.len() < MAX_ARRIVED && !all.contains(&path) {
+            all.push(path);
         }
     }
 }

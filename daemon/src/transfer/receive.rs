@@ -336,6 +336,12 @@ impl Receiver {
                     (progress.files_replaced, progress.files_beside) = (replaced, beside);
                 });
             }
+            Written::Arrived(paths) => {
+                self.progress.send_if_modified(|progress| {
+                    progress.arrived(paths);
+                    false
+                });
+            }
             Written::FileFailed { file, path, reason, text } => {
                 self.progress.send_modify(|p| p.file_failed(path, reason, text.clone()));
                 let failed = Message::FileFailed { file, reason, text };

@@ -110,7 +110,10 @@ fn files_are_opened_with_what_the_desktop_has() {
     let settings = opened.next();
     assert_eq!(settings, alice.home().join("config/settings.toml").to_str().unwrap());
     assert!(fs::read_to_string(settings).unwrap().contains("alice"));
-    tray.choose(&["Recent", "letter.txt from bob", "Open folder"]);
+    tray.choose(&["Recent", "letter.txt from bob", "Open"]);
+    assert_eq!(opened.next(), alice.received().join("letter.txt").to_str().unwrap());
+    // No file manager is there to show it marked.
+    tray.choose(&["Recent", "letter.txt from bob", "Show in folder"]);
     assert_eq!(opened.next(), alice.received().to_str().unwrap());
 }
 

@@ -10,6 +10,7 @@ mod compare;
 mod update;
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -141,6 +142,8 @@ pub(crate) enum Written {
         files: u64,
         bytes: u64,
     },
+    /// These have got their names right in the destination; perhaps told before.
+    Arrived(Vec<PathBuf>),
     FileFailed {
         file: u64,
         path: String,

@@ -1,14 +1,18 @@
 //! Commits: what is whole gets its names, durably and once, with the journal as the witness.
 
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::update::Earlier;
 use super::{Stop, Writer, Written};
 use crate::store::{Delivery, Journal, StoreError};
-use crate::transfer::dest::{Commit, DestError, Destination, Intent, Ledger, Old, Part, Top};
+use crate::transfer::dest::{
+    Commit, Committed, DestError, Destination, Intent, Ledger, Old, Part, Top,
+};
 use crate::transfer::entry::{Entry, EntryKind, RelPath, Timestamp};
 use crate::transfer::folder::{FileId, Stat};
 use crate::transfer::hash::Digest;
+use crate::transfer::progress::add_arrived;
 
 /// The most entries that one commit makes durable.
 pub(super) const MAX_BATCH: usize = 4_096;
@@ -28,6 +32,8 @@ pub(super) struct Whole {
 pub(in crate::transfer::receive) struct Keeper {
     pub(super) journal: Journal,
     ended: Option<(i64, (i64, u32))>,
+    /// What has got its name right in the destination since it was last told.
+    arrived: Vec<PathBuf>,
 }
 
 /// Keeps what one commit of these is about to do.
@@ -53,7 +59,7 @@ impl Keeper {
             }
             journal.settle(number, now(), undelivered).map_err(store_error)?;
         }
-        Ok(Self { journal, ended: None })
+        Ok(Self { journal, ended: None, arrived: Vec::new() })
     }
 
     /// Notes the end of the last commit. Not needed for anything but speed, so it may fail.
@@ -95,7 +101,11 @@ impl Keeper {
         let number = ledger.number;
         // Later than all that the commit did; what a clock that is set says is no matter of safety.
         self.ended = number.map(|number| (number, now())).or(self.ended);
-        results.into_iter().map(|result| result.map(|committed| committed.replaced)).collect()
+        let mut note = |committed: Committed| {
+            add_arrived(&mut self.arrived, [committed.top_path]);
+            committed.replaced
+        };
+        results.into_iter().map(|result| result.map(&mut note)).collect()
     }
 }
 
@@ -170,7 +180,13 @@ impl Writer<'_> {
             self.tell(Written::Delivered { files, bytes })?;
             self.tell_placed()?;
         }
+        self.tell_arrived()?;
         self.try_complete()
+    }
+
+    fn tell_arrived(&mut self) -> Result<(), Stop> {
+        let arrived = std::mem::take(&mut self.keeper.arrived);
+        if arrived.is_empty() { Ok(()) } else { self.tell(Written::Arrived(arrived)) }
     }
 
     /// Makes the links, then the folders, children before their parents.
@@ -196,6 +212,8 @@ impl Writer<'_> {
                 }
             }
         }
+        // It is all delivered, whether or not anybody listens any more.
+        let _ = self.tell_arrived();
         Ok(())
     }
 
