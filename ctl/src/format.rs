@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::proto::{Direction, LinkKind, TransferState, TransferView};
+use crate::proto::{Direction, LinkKind, RequestView, TransferState, TransferView};
 use crate::text;
 
 const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -108,6 +108,15 @@ pub fn route(transfer: &TransferView) -> String {
     match transfer.direction {
         Direction::Outgoing => format!("to {peer}"),
         Direction::Incoming => format!("from {peer}"),
+    }
+}
+
+/// What is known of whoever wants to send something.
+pub fn standing(request: &RequestView) -> &'static str {
+    match (request.known, request.verified) {
+        (false, _) => "a stranger",
+        (true, false) => "a contact, not verified",
+        (true, true) => "a contact, verified",
     }
 }
 

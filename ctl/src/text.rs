@@ -16,6 +16,15 @@ pub fn quoted(text: &str) -> Display<'_> {
     Display { text, quotes: true }
 }
 
+/// Shows `text` as [`display`] does, and of a long one no more than its first `most` characters.
+pub fn brief(text: &str, most: usize) -> String {
+    let shown = display(text).to_string();
+    match shown.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &shown[..end]),
+        None => shown,
+    }
+}
+
 /// Returned by [`display`] and [`quoted`]. Obeys width and alignment.
 #[derive(Debug, Clone, Copy)]
 pub struct Display<'a> {
@@ -83,6 +92,12 @@ mod tests {
     #[test]
     fn quotes_cannot_be_closed_from_within() {
         assert_eq!(quoted("a\" and \"b").to_string(), r#""a\" and \"b""#);
+    }
+
+    #[test]
+    fn a_long_text_is_cut_after_it_was_made_harmless() {
+        assert_eq!(brief("a\nbcd", 4), "a\\nb…");
+        assert_eq!(brief("größe", 5), "größe");
     }
 
     #[test]

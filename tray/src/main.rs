@@ -16,7 +16,6 @@ mod event;
 mod instance;
 mod link;
 mod menu;
-mod open;
 mod platform;
 mod state;
 mod view;

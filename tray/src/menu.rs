@@ -129,15 +129,7 @@ fn files(state: &State) -> Vec<Item> {
 
 /// Text from outside on one line, made harmless and cut.
 fn shown(text: &str) -> String {
-    cut(&text::display(text).to_string())
-}
-
-/// The beginning of a text that is too long for a line.
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MAX_TEXT) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
+    text::brief(text, MAX_TEXT)
 }
 
 /// A sentence on as many lines as it needs, at most [`MAX_LINES`].
@@ -149,7 +141,7 @@ fn wrapped(text: &str) -> Vec<String> {
                 line.push(' ');
                 line.push_str(word);
             }
-            _ => lines.push(cut(word)),
+            _ => lines.push(shown(word)),
         }
     }
     lines.truncate(MAX_LINES);

@@ -13,13 +13,13 @@ mod pace;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use filefleet_ctl::Home;
+use filefleet_ctl::{Home, open};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 
 use crate::app::Effect;
 use crate::event::Event;
-use crate::{dialog, link, open};
+use crate::{dialog, link};
 
 #[cfg(target_os = "linux")]
 pub(crate) use linux::run;

@@ -23,20 +23,11 @@ fn request(request: &RequestView) -> Item {
     if request.names.len() > MAX_NAMES {
         items.push(Item::text("…"));
     }
-    items.push(Item::text(format!("{} at {}", standing(request), shown(&request.device))));
+    items.push(Item::text(format!("{} at {}", format::standing(request), shown(&request.device))));
     items.push(Item::Separator);
     let accept = |always| Action::Accept { id: request.id.clone(), always };
     items.push(Item::button("Accept", accept(false)));
     items.push(Item::button("Accept and always trust", accept(true)));
     items.push(Item::button("Decline", Action::Decline { id: request.id.clone() }));
     Item::menu(format!("{} wants to send {amount}", shown(&request.from)), items)
-}
-
-/// What is known of the sender.
-fn standing(request: &RequestView) -> &'static str {
-    match (request.known, request.verified) {
-        (false, _) => "a stranger",
-        (true, false) => "a contact, not verified",
-        (true, true) => "a contact, verified",
-    }
 }

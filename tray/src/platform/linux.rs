@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use filefleet_ctl::Home;
+use filefleet_ctl::{Home, open};
 use futures_core::Stream;
 use ksni::menu::{CheckmarkItem, StandardItem, SubMenu};
 use ksni::{MenuItem, OfflineReason, Status, ToolTip, Tray, TrayMethods};
@@ -102,22 +102,10 @@ async fn watch_session(bus: zbus::Connection, events: mpsc::Sender<Event>) {
 pub(super) async fn mark_in_file_manager(file_path: &Path) -> zbus::Result<()> {
     const NAME: &str = "org.freedesktop.FileManager1";
     let bus = zbus::Connection::session().await?;
-    let files = [file_uri(file_path)];
+    let files = [open::uri(file_path)];
     let path = "/org/freedesktop/FileManager1";
     bus.call_method(Some(NAME), path, Some(NAME), "ShowItems", &(files.as_slice(), "")).await?;
     Ok(())
-}
-
-/// RFC 8089, with everything escaped that is not unreserved (RFC 3986, section 2.3).
-fn file_uri(file_path: &Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
-    let escape = |byte: &u8| match byte {
-        b'/' | b'-' | b'.' | b'_' | b'~' => char::from(*byte).to_string(),
-        byte if byte.is_ascii_alphanumeric() => char::from(*byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    let path: String = file_path.as_os_str().as_bytes().iter().map(escape).collect();
-    format!("file://{path}")
 }
 
 /// The icon as panels ask for it.
@@ -252,11 +240,6 @@ fn pixmaps(icon: Icon) -> Vec<ksni::Icon> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_becomes_a_uri() {
-        assert_eq!(file_uri(Path::new("/a b/ü%#.txt")), "file:///a%20b/%C3%BC%25%23.txt");
-    }
 
     #[test]
     fn an_underscore_marks_no_mnemonic() {

@@ -1,4 +1,7 @@
 //! Opening files with what the desktop has for them.
+//!
+//! Programs that a service manager confines do not start others themselves; they ask the desktop over
+//! its bus, which takes [`uri`]s, and look at [`is_runnable`] first.
 
 use std::fs;
 use std::io;
@@ -15,7 +18,11 @@ const RUNNABLE: &[&str] = &[
 
 /// Opens a file or folder and waits until the desktop has taken it over. What would be run rather
 /// than shown is shown in its folder instead.
-pub(crate) fn open(file_path: &Path) -> Result<(), String> {
+///
+/// # Errors
+///
+/// A sentence for the person who asked: the file is gone, or the desktop has nothing that opens it.
+pub fn open(file_path: &Path) -> Result<(), String> {
     let meta = fs::metadata(file_path).map_err(|error| failed(file_path, &error))?;
     match is_runnable(file_path, &meta) {
         true => show(file_path),
@@ -24,7 +31,11 @@ pub(crate) fn open(file_path: &Path) -> Result<(), String> {
 }
 
 /// Shows the folder in which a file lies, if the desktop can with the file marked.
-pub(crate) fn show(file_path: &Path) -> Result<(), String> {
+///
+/// # Errors
+///
+/// As for [`open`].
+pub fn show(file_path: &Path) -> Result<(), String> {
     let folder = file_path.parent().unwrap_or(file_path);
     match marker(file_path) {
         Some(command) => run(command),
@@ -34,10 +45,14 @@ pub(crate) fn show(file_path: &Path) -> Result<(), String> {
 }
 
 /// Opens the settings file, with a first line in it if there is none yet.
-pub(crate) fn open_settings(file_path: &Path) -> Result<(), String> {
+///
+/// # Errors
+///
+/// As for [`open`], or the file cannot be made.
+pub fn open_settings(file_path: &Path) -> Result<(), String> {
     let made = || -> io::Result<()> {
         if let Some(dir) = file_path.parent() {
-            filefleet_ctl::socket::make_private(dir)?;
+            crate::socket::make_private(dir)?;
         }
         let hint = "# \"ffctl config list\" says what can be set here.\n";
         match fs::File::create_new(file_path) {
@@ -49,7 +64,8 @@ pub(crate) fn open_settings(file_path: &Path) -> Result<(), String> {
     made().and_then(|()| run(opener(file_path))).map_err(|error| failed(file_path, &error))
 }
 
-fn is_runnable(file_path: &Path, meta: &fs::Metadata) -> bool {
+/// Whether a system would run this file rather than show it, by its name or its permissions.
+pub fn is_runnable(file_path: &Path, meta: &fs::Metadata) -> bool {
     let extension = file_path.extension().map(|it| it.to_string_lossy().to_ascii_lowercase());
     let named_so = extension.is_some_and(|it| RUNNABLE.contains(&it.as_str()));
     // On macOS a program is a folder.
@@ -82,7 +98,7 @@ fn opener(file_path: &Path) -> Command {
 }
 
 /// The command that shows a file marked in its folder, where there is one; on Linux the session bus
-/// is asked first, see [`platform`](crate::platform).
+/// is asked first, by whoever has it.
 fn marker(file_path: &Path) -> Option<Command> {
     if cfg!(target_os = "macos") {
         let mut command = Command::new("open");
@@ -107,6 +123,20 @@ fn in_explorer(file_path: &Path) -> Option<Command> {
 #[cfg(not(windows))]
 fn in_explorer(_: &Path) -> Option<Command> {
     None
+}
+
+/// The address of a file (RFC 8089), with everything escaped that is not unreserved (RFC 3986, section
+/// 2.3).
+#[cfg(unix)]
+pub fn uri(file_path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let escape = |byte: &u8| match byte {
+        b'/' | b'-' | b'.' | b'_' | b'~' => char::from(*byte).to_string(),
+        byte if byte.is_ascii_alphanumeric() => char::from(*byte).to_string(),
+        byte => format!("%{byte:02X}"),
+    };
+    let path: String = file_path.as_os_str().as_bytes().iter().map(escape).collect();
+    format!("file://{path}")
 }
 
 fn run(mut command: Command) -> io::Result<()> {
@@ -139,6 +169,12 @@ mod tests {
     #[cfg(windows)]
     fn set_mode(_: &Path, _: u32) {}
 
+    #[test]
+    fn a_file_becomes_a_uri() {
+        assert_eq!(uri(Path::new("/a b/ü%#.txt")), "file:///a%20b/%C3%BC%25%23.txt");
+    }
+
+    #[cfg(unix)]
     #[test]
     fn what_would_be_run_is_told_from_what_is_shown() {
         let dir = tempfile::tempdir().unwrap();
