@@ -116,6 +116,12 @@ pub enum Call {
         /// The transfer's id.
         id: String,
     },
+    /// Send again what was to be sent and has not arrived, to the same person: `Reply::SendStarted`
+    /// with the id of a new transfer.
+    Retry {
+        /// The id of the transfer that has ended.
+        id: String,
+    },
     /// A link that introduces this user: `Reply::Invite`.
     Invite,
     /// Pin the person whom an invitation names: `Reply::Contact`.

@@ -125,6 +125,23 @@ fn transfers_are_listed_and_cancelled() {
 }
 
 #[test]
+fn what_has_failed_is_sent_again() {
+    let user = User::new();
+    let daemon = user.daemon(|call| match call {
+        Call::Transfers { .. } => {
+            Reply::Transfers(vec![testing::transfer(TransferState::Failed)]).into()
+        }
+        _ => Reply::SendStarted { transfer: "4455".to_owned() }.into(),
+    });
+    assert_eq!(user.ffctl(&["retry", "0011"]).done().stdout, "4455\n");
+    assert_eq!(daemon.next_call(), Call::Transfers { all: true });
+    let id = testing::transfer(TransferState::Failed).id;
+    assert_eq!(daemon.next_call(), Call::Retry { id });
+    let outcome = user.ffctl(&["retry", "0011", "--json"]).done();
+    assert_eq!(outcome.json()[0]["transfer"], "4455");
+}
+
+#[test]
 fn an_invitation_is_one_line() {
     let user = User::new();
     let _daemon = user.daemon_that_says(Reply::Invite { link: "filefleet:x".to_owned() });

@@ -22,6 +22,7 @@ impl Daemon {
                 return self.send_text(&to, (&name, text), !no_queue, options, answer);
             }
             Call::Survey { paths, options } => return self.survey(&paths, &options, answer),
+            Call::Retry { id } => return self.retry(&id, answer),
             Call::Accept { id, to, always } => {
                 return self.accept(&id, to.as_ref().map(path), always, answer);
             }

@@ -23,7 +23,7 @@ use super::transfers::{Transfer, new_record};
 use super::{Answer, Daemon, Event, unix_now};
 use crate::control::{error, view};
 use crate::peer::Session;
-use crate::store::{Outgoing, Plan};
+use crate::store::{Outgoing, Plan, TransferRecord};
 use crate::transfer::progress::{Fault, State};
 use crate::transfer::source::{Excludes, Source, Tally};
 use crate::transfer::{Order, TransferId};
@@ -51,12 +51,25 @@ impl Daemon {
         };
         let number = self.next_number();
         let plan = Outgoing { number, sources: paths, queue, options, ..Outgoing::default() };
-        let sources = plan.sources();
+        self.spawn(find_sources(to, plan, answer));
+    }
+
+    /// Takes something on to be sent again that has ended otherwise than well.
+    pub(crate) fn retry(&mut self, id: &str, answer: Answer) {
+        let id = match error::transfer_id(id) {
+            Ok(id) => id,
+            Err(error) => return drop(answer.send(Err(error))),
+        };
+        let known = self.known_transfer(id).cloned();
+        let (store, number) = (self.store.clone(), self.next_number());
         self.spawn(async move {
-            // A source on a network drive may not answer.
-            let checked = tokio::task::spawn_blocking(move || check_sources(&sources)).await;
-            match checked.unwrap_or_else(|_| Err(error::stopping())) {
-                Ok(()) => Some(Event::SourcesFound { to, plan, answer }),
+            // What ended long ago is in the store alone.
+            let record = match known {
+                Some(record) => Some(record),
+                None => store.transfer(id).await.ok().flatten(),
+            };
+            match record.ok_or_else(error::no_such_transfer).and_then(|it| again(&it, number)) {
+                Ok((to, plan)) => find_sources(to, plan, answer).await,
                 Err(error) => {
                     let _ = answer.send(Err(error));
                     None
@@ -327,6 +340,38 @@ fn check_options(options: &SendOptions) -> Result<Excludes, ControlError> {
         return Err(error::limit_too_low());
     }
     Excludes::new(&options.exclude).map_err(|failure| error::of_glob(&failure))
+}
+
+/// What it takes to send something again.
+fn again(record: &TransferRecord, number: u64) -> Result<(Name, Outgoing), ControlError> {
+    let bad = |text| Err(ControlError::new(ErrorCode::BadArgument, text));
+    let Some(plan) = record.plan.outgoing() else {
+        return bad("only who has sent something can send it again");
+    };
+    match record.view.state {
+        TransferState::Done => bad("that has arrived"),
+        // It went with the transfer.
+        _ if plan.spooled => bad("what came as text or from a pipe is not kept"),
+        state if !state.is_final() => bad("that transfer has not ended"),
+        _ => {
+            let begun = Outgoing { asked: false, accepted: false, untold: false, ..plan.clone() };
+            Ok((error::name(&record.view.peer)?, Outgoing { number, ..begun }))
+        }
+    }
+}
+
+/// Makes sure that everything is there that is to be sent.
+async fn find_sources(to: Name, plan: Outgoing, answer: Answer) -> Option<Event> {
+    let sources = plan.sources();
+    // A source on a network drive may not answer.
+    let checked = tokio::task::spawn_blocking(move || check_sources(&sources)).await;
+    match checked.unwrap_or_else(|_| Err(error::stopping())) {
+        Ok(()) => Some(Event::SourcesFound { to, plan, answer }),
+        Err(error) => {
+            let _ = answer.send(Err(error));
+            None
+        }
+    }
 }
 
 /// Whether everything that is to be sent can be seen.

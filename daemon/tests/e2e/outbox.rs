@@ -165,3 +165,24 @@ fn a_clock_that_was_set_back_holds_nothing_up() {
     watching.ended(&id, "done");
     assert_eq!(pair.bob.received_names(), ["letter"]);
 }
+
+#[test]
+fn what_was_declined_is_sent_again_by_its_id() {
+    let pair = Pair::strangers();
+    let Pair { alice, bob, .. } = &pair;
+    let (mut mine, mut theirs) = (alice.watch(), bob.watch());
+    let mut sending = alice.send("bob", &[&alice.note("letter")]);
+    let first = sending.id();
+    bob.ffctl(&["decline", &theirs.request()]).done();
+    sending.failed(4, "declined");
+    let again = alice.json(&["retry", &first[..8]])["transfer"].as_str().unwrap().to_owned();
+    assert_ne!(again, first);
+    bob.ffctl(&["accept", &theirs.request()]).done();
+    mine.ended(&again, "done");
+    assert_eq!(bob.received_names(), ["letter"]);
+
+    alice.ffctl(&["retry", &again]).failed(2).told("that has arrived");
+    bob.ffctl(&["retry", &again]).failed(2).told("only who has sent something");
+    fs::remove_file(alice.file("letter")).unwrap();
+    alice.ffctl(&["retry", &first]).failed(1).told("cannot read");
+}

@@ -13,6 +13,7 @@ mod invite;
 mod man;
 mod register;
 mod requests;
+mod retry;
 mod send;
 mod service;
 mod status;
@@ -39,6 +40,7 @@ pub(crate) enum Command {
     Decline(decline::Decline),
     Transfers(transfers::Transfers),
     Cancel(cancel::Cancel),
+    Retry(retry::Retry),
     Invite(invite::Invite),
     Contacts(contacts::Contacts),
     Identity(identity::Identity),
@@ -62,6 +64,7 @@ impl Command {
             Self::Decline(command) => command.run().await,
             Self::Transfers(command) => command.run().await,
             Self::Cancel(command) => command.run().await,
+            Self::Retry(command) => command.run().await,
             Self::Invite(command) => command.run().await,
             Self::Contacts(command) => command.run().await,
             Self::Identity(command) => command.run().await,
@@ -81,6 +84,7 @@ impl Command {
             Self::Status(command) => command.format.json,
             Self::Requests(command) => command.format.json,
             Self::Transfers(command) => command.format.json,
+            Self::Retry(command) => command.format.json,
             Self::Invite(command) => command.format.json,
             Self::Contacts(command) => command.format.json,
             Self::Identity(command) => command.format.json,

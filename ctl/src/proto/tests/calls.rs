@@ -80,6 +80,7 @@ fn transfers() {
     assert_call(Call::Transfers { all: true }, r#""method":"transfers","params":{"all":true}"#);
     let id = || "00ff".to_owned();
     assert_call(Call::Cancel { id: id() }, r#""method":"cancel","params":{"id":"00ff"}"#);
+    assert_call(Call::Retry { id: id() }, r#""method":"retry","params":{"id":"00ff"}"#);
     assert_call(Call::Decline { id: id() }, r#""method":"decline","params":{"id":"00ff"}"#);
     let accept = |to, always| Call::Accept { id: id(), to, always };
     assert_call(accept(None, false), r#""method":"accept","params":{"id":"00ff"}"#);

@@ -57,6 +57,12 @@ pub(super) async fn find(client: &mut Client, typed: &str) -> Result<String, Com
     complete_id(typed, transfers.iter().map(|transfer| transfer.id.as_str()))
 }
 
+/// The same of one that may have ended.
+pub(super) async fn find_ended(client: &mut Client, typed: &str) -> Result<String, CommandError> {
+    let transfers = list(client, true).await?;
+    complete_id(typed, transfers.iter().map(|transfer| transfer.id.as_str()))
+}
+
 async fn list(client: &mut Client, all: bool) -> Result<Vec<TransferView>, CommandError> {
     match client.call(Call::Transfers { all }).await? {
         Reply::Transfers(transfers) => Ok(transfers),
