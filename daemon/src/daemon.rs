@@ -35,6 +35,7 @@ use self::requests::Request;
 use self::transfers::Transfer;
 use crate::error::DaemonError;
 use crate::identity::Identity;
+use crate::notify::{Ask, Notifier};
 use crate::peer::{PeerEvent, Peers, PeersConfig, Session};
 use crate::settings::Settings;
 use crate::spool::Spool;
@@ -114,6 +115,7 @@ pub(crate) struct Daemon {
     /// Whether the server knew us when it was last looked.
     registered: bool,
     watchers: Vec<Responder>,
+    notifier: Notifier,
     warnings: Vec<String>,
     events: mpsc::Sender<Event>,
     tasks: TaskTracker,
@@ -186,6 +188,7 @@ async fn run_once(
         alarm: None,
         registered: false,
         watchers: Vec::new(),
+        notifier: Notifier::default(),
         warnings: Vec::new(),
         events: events.clone(),
         tasks,
@@ -248,7 +251,12 @@ impl Daemon {
             let client = self.rendezvous_client(name, server);
             self.use_rendezvous(client);
         }
-        self.load_transfers().await
+        self.load_transfers().await?;
+        self.notifier.learn(&Shown::State(Box::new(self.state_view())));
+        let asks =
+            forward(&self.tasks, &self.events, |Ask { call, answer }| Event::Call { call, answer });
+        self.notifier.start(asks, &self.tasks, self.stop.clone());
+        Ok(())
     }
 
     async fn run(&mut self, mut inbox: mpsc::Receiver<Event>) {
@@ -328,8 +336,9 @@ impl Daemon {
         });
     }
 
-    /// Tells everybody who watches.
+    /// Tells everybody who watches, and the desktop.
     pub(crate) fn show(&mut self, event: &Shown) {
+        self.notifier.learn(event);
         self.watchers.retain(|watcher| !watcher.is_closed());
         for watcher in &self.watchers {
             watcher.event(event.clone());

@@ -1,8 +1,8 @@
 //! The FileFleet daemon: one per user, long-running. It holds the registration at the rendezvous
 //! server and owns identity, contacts and every transfer.
 //!
-//! `control → daemon → {transfer, connect, discover, transport} → {policy, identity, store}`: what stands
-//! further right knows nothing of what stands further left.
+//! `control → daemon → {transfer, connect, discover, transport, notify} → {policy, identity, store}`:
+//! what stands further right knows nothing of what stands further left.
 
 pub mod congestion;
 pub mod connect;
@@ -17,6 +17,7 @@ mod hostile;
 mod identity;
 pub mod logging;
 mod memory;
+mod notify;
 pub mod peer;
 mod policy;
 mod settings;

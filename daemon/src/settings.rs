@@ -77,6 +77,13 @@ const KEYS: &[Key] = &[
         expected: "on or paused",
     },
     Key {
+        name: "notifications",
+        help: "what is shown on the desktop: requests and how transfers ended, requests alone, or \
+               nothing",
+        default: "all",
+        expected: "all, requests or off",
+    },
+    Key {
         name: "max-size",
         help: "the most bytes taken from one transfer; 0 for no bound",
         default: "0",
@@ -276,6 +283,7 @@ fn check(key: &Key, value: &str) -> Result<(), SettingsError> {
             "accept-strangers" => parse_accept(value).is_some(),
             "accept-contacts" => matches!(value, "ask" | "always"),
             "receiving" => matches!(value, "on" | "paused"),
+            "notifications" => matches!(value, "all" | "requests" | "off"),
             "max-size" => value.parse::<u64>().is_ok(),
             "keep-partial" => value.parse::<u64>().is_ok_and(|days| (1..=3650).contains(&days)),
             "port" => value.parse::<u16>().is_ok(),

@@ -56,7 +56,7 @@ impl Daemon {
 
     /// Takes something on to be sent again that has ended otherwise than well.
     pub(crate) fn retry(&mut self, id: &str, answer: Answer) {
-        let id = match error::transfer_id(id) {
+        let id = match self.check_room().and_then(|()| error::transfer_id(id)) {
             Ok(id) => id,
             Err(error) => return drop(answer.send(Err(error))),
         };
@@ -103,8 +103,12 @@ impl Daemon {
             return Err(ControlError::new(ErrorCode::BadArgument, "that is your own name"));
         }
         check_options(options)?;
+        self.check_room().map(|()| to)
+    }
+
+    fn check_room(&self) -> Result<(), ControlError> {
         let waiting = self.outgoing().filter(|(_, transfer)| !transfer.is_final()).count();
-        if waiting >= MAX_OUTBOX { Err(error::outbox_full()) } else { Ok(to) }
+        if waiting >= MAX_OUTBOX { Err(error::outbox_full()) } else { Ok(()) }
     }
 
     /// Takes it on: it is tried at once unless others go to the same person first.

@@ -144,11 +144,20 @@ impl Opened {
 #[test]
 #[allow(clippy::print_stdout, reason = "the figures, shown with --nocapture")]
 fn idle_it_costs_next_to_nothing() {
-    let server = Server::start();
-    let alice = User::registered("alice", &server);
-    let desktop = Desktop::start();
+    let (server, desktop) = (Server::start(), Desktop::start());
+    let mut bob = User::registered("bob", &server);
+    let mut alice = User::new();
+    alice.start_within(desktop.environment());
+    alice.register("alice", &server).done();
+    // A notification waits for an answer, from somebody who has gone.
+    let mut sending = bob.send("alice", &[&bob.note("first")]);
+    sending.waiting();
+    bob.kill();
+    alice.stop().done();
+    alice.start_within(desktop.environment());
     let tray = Tray::start(&desktop, &alice);
     tray.line(&["alice: connected"]);
+    desktop.screen().notification();
     let programs = [("filefleet-tray", tray.program.pid()), ("filefleetd", alice.pid())];
     let before = programs.map(|(_, pid)| wake_ups(pid));
     // Nothing is waited for: what happens in this time is what is measured.

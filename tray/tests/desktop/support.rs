@@ -13,6 +13,7 @@ mod desktop;
 #[allow(dead_code, reason = "the other tests need more of it")]
 mod ffctl;
 mod menu;
+mod notices;
 #[path = "../../../daemon/tests/e2e/support/program.rs"]
 #[allow(dead_code, reason = "the other tests need more of it")]
 mod program;
@@ -28,6 +29,7 @@ mod user;
 pub(crate) use content::Scratch;
 pub(crate) use desktop::Desktop;
 pub(crate) use ffctl::{Sending, Watching};
+pub(crate) use notices::{FileManager, Notices};
 pub(crate) use program::{Outcome, PATIENCE, Program, program};
 pub(crate) use server::Server;
 pub(crate) use tray::Tray;

@@ -52,6 +52,14 @@ impl User {
         self.run_daemon(&self.command("filefleetd"));
     }
 
+    /// Starts the daemon with these variables.
+    #[track_caller]
+    pub(crate) fn start_within(&mut self, environment: &[(&'static str, String)]) {
+        let mut command = self.command("filefleetd");
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        self.run_daemon(&command);
+    }
+
     /// Starts the daemon so that it lets others go first where the machine is busy.
     #[cfg(target_os = "linux")]
     #[track_caller]
@@ -77,10 +85,9 @@ impl User {
     #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn start_supervised(&mut self, socket: &Path, watchdog: Duration) {
-        let mut command = self.command("filefleetd");
-        command.env("NOTIFY_SOCKET", socket);
-        command.env("WATCHDOG_USEC", watchdog.as_micros().to_string());
-        self.run_daemon(&command);
+        let socket = socket.to_str().unwrap().to_owned();
+        let watchdog = watchdog.as_micros().to_string();
+        self.start_within(&[("NOTIFY_SOCKET", socket), ("WATCHDOG_USEC", watchdog)]);
     }
 
     #[track_caller]
@@ -175,6 +182,9 @@ impl User {
         for variable in ["CONFIG_HOME", "DATA_HOME", "STATE_HOME", "CACHE_HOME", "RUNTIME_DIR"] {
             command.env(format!("XDG_{variable}"), self.outside());
         }
+        // Nothing is shown on the desktop of whoever runs the tests.
+        let no_bus = format!("unix:path={}", self.outside().join("no-bus").display());
+        command.env("DBUS_SESSION_BUS_ADDRESS", no_bus);
         command.env("FILEFLEET_HOME", self.home());
         command
     }

@@ -83,6 +83,11 @@ impl Desktop {
     /// Ends the session: the bus goes first.
     pub(crate) fn end_session(self) {}
 
+    /// What its programs find in their environment.
+    pub(crate) fn environment(&self) -> &[(&'static str, String)] {
+        &self.environment
+    }
+
     /// A command as a program of this desktop.
     pub(crate) fn command<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -95,6 +100,12 @@ impl Desktop {
     /// Its session bus.
     pub(crate) fn bus(&self) -> &Bus {
         &self.bus
+    }
+
+    /// Where its session bus is.
+    pub(crate) fn address(&self) -> &str {
+        let found = self.environment.iter().find(|(name, _)| *name == "DBUS_SESSION_BUS_ADDRESS");
+        &found.unwrap().1
     }
 
     /// Its screen, keyboard and mouse.

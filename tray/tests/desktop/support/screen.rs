@@ -5,6 +5,9 @@ use std::process::Command;
 
 use super::{PATIENCE, program};
 
+/// The class of the windows of the notification server.
+const NOTIFICATIONS: &str = "xfce4-notifyd";
+
 pub(crate) struct Screen {
     environment: Vec<(&'static str, String)>,
 }
@@ -44,6 +47,39 @@ impl Screen {
     pub(crate) fn click_until_gone(&self, x: u32, y: u32, title: &str) {
         let (x, y) = (x.to_string(), y.to_string());
         self.until_gone(title, &["mousemove", "--sync", &x, &y, "click", "1"]);
+    }
+
+    /// Waits for a notification.
+    #[track_caller]
+    pub(crate) fn notification(&self) {
+        let wait = ["search", "--sync", "--onlyvisible", "--class", NOTIFICATIONS];
+        self.run("xdotool", &wait);
+    }
+
+    /// Waits until there is none.
+    #[track_caller]
+    pub(crate) fn no_notification(&self) {
+        let wait = r#"while xdotool search --onlyvisible --class "$1" >&2; do sleep 0.1; done"#;
+        self.run("sh", &["-c", wait, "sh", NOTIFICATIONS]);
+    }
+
+    /// Clicks in the newest notification until it has gone: `x` is a part of its width, `y` pixels
+    /// above its foot. One that fades in takes no click.
+    #[track_caller]
+    pub(crate) fn click_notification(&self, x: f32, y: i32) {
+        let click = r#"windows() { xdotool search --onlyvisible --class "$1"; }
+            window=$(windows "$1" | tail -n 1)
+            while windows "$1" | grep -qx "$window"; do
+                eval "$(xdotool getwindowgeometry --shell "$window")"
+                x=$(awk "BEGIN { print int($X + $2 * $WIDTH) }")
+                xdotool mousemove --sync "$x" "$((Y + HEIGHT - $3))" click 1
+                for _ in $(seq 20); do
+                    windows "$1" | grep -qx "$window" || break
+                    sleep 0.05
+                done
+            done"#;
+        let (x, y) = (x.to_string(), y.to_string());
+        self.run("sh", &["-c", click, "sh", NOTIFICATIONS, &x, &y]);
     }
 
     #[track_caller]
