@@ -9,7 +9,7 @@ demo=(gcc:cc b3sum:b3sum)
 test=("${demo[@]}" iproute2:ip nftables:nft tcpdump:tcpdump miniupnpd:miniupnpd conntrack:conntrack iputils-ping:ping util-linux:setpriv
   systemd:systemd-analyze python3:python3 desktop-file-utils:desktop-file-validate procps:pgrep)
 package=(gcc:cc mmdebstrap:mmdebstrap rpm:rpm dpkg-dev:dpkg-shlibdeps binutils:strip iproute2:ip
-  util-linux:setpriv)
+  util-linux:setpriv python3:python3 desktop-file-utils:desktop-file-validate)
 cross=(rustc-web:/usr/bin/rustc cargo-web:/usr/bin/cargo rust-web-clippy:/usr/bin/cargo-clippy
   rust-web-src:/usr/lib/rustlib/src/rust/library/std/Cargo.toml
   gcc-mingw-w64-x86-64-win32:x86_64-w64-mingw32-gcc g++-mingw-w64-x86-64-win32:x86_64-w64-mingw32-g++

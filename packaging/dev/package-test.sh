@@ -70,7 +70,10 @@ check_rpms() {
     case $package in
       */filefleet-server-*) wanted="/usr/bin/filefleet-server /etc/filefleet/server.toml
         /usr/lib/systemd/system/filefleet-server.service /usr/share/man/man1/filefleet-server.1" ;;
-      *) wanted="/usr/bin/ffctl /usr/bin/filefleetd /usr/lib/systemd/user/filefleetd.service
+      *) wanted="/usr/bin/ffctl /usr/bin/filefleetd /usr/bin/filefleet-tray
+        /usr/lib/systemd/user/filefleetd.service /etc/xdg/autostart/filefleet-tray.desktop
+        /usr/share/applications/filefleet-tray.desktop
+        /usr/share/icons/hicolor/scalable/apps/filefleet.svg
         /usr/share/man/man1/ffctl-send.1 /usr/share/bash-completion/completions/ffctl" ;;
     esac
     contents=$(cat "$scratch/contents")
@@ -88,6 +91,10 @@ check_tarball() {
   "$tree/install.sh" --prefix "$prefix" >&2
   "$prefix/bin/ffctl" --version >&2
   "$prefix/bin/filefleetd" --version >&2
+  "$prefix/bin/filefleet-tray" --version >&2
+  desktop-file-validate "$prefix/etc/xdg/autostart/filefleet-tray.desktop"
+  grep -qxF "Exec=\"$prefix/bin/filefleet-tray\"" "$prefix/etc/xdg/autostart/filefleet-tray.desktop" ||
+    fail "the tray's entry does not run it"
   "$tree/install.sh" --prefix "$prefix" --uninstall >&2
   equal "$(find "$prefix" ! -type d)" "" "left by --uninstall"
 }
@@ -149,9 +156,43 @@ send() {
   cmp "$scratch/root/home/alice/$1" "$scratch/root/home/bob/Downloads/$1"
 }
 
+# What alice wants to send while bob is away; the id of the transfer.
+queue() {
+  step "alice sends $1 while bob is away"
+  bob daemon stop >/dev/null
+  as alice sh -c "head -c 3000000 /dev/urandom >/home/alice/$1"
+  local code=0
+  alice send --json bob "/home/alice/$1" >"$scratch/queued" || code=$?
+  equal "$code" 6 "queued"
+  queued=$(tail -n 1 "$scratch/queued" | field transfer)
+}
+
+in_outbox() { alice transfers --json | grep -q "\"id\":\"$queued\".*\"state\":\"queued\""; }
+
+# Every transfer of a user but the queued one, of which times tell.
+ended() {
+  as "$1" ffctl transfers --all --json |
+    python3 -c 'import json, sys
+known = json.load(sys.stdin)
+known["transfers"] = [it for it in known["transfers"] if it["id"] != sys.argv[1]]
+print(json.dumps(known))' "$queued"
+}
+
 stop_daemons() {
   alice daemon stop >/dev/null
   bob daemon stop >/dev/null
+}
+
+# In a root without any graphical library.
+check_tray() {
+  step "the tray, where there is no desktop"
+  system filefleet-tray --version >&2
+  local said
+  said=$(as alice filefleet-tray 2>&1) && fail "the tray runs without a desktop"
+  grep -q "there is no desktop session here" <<<"$said" || fail "the tray said: $said"
+  system sh -c 'ldd /usr/bin/filefleet-tray /usr/bin/filefleetd' |
+    grep -E 'gtk|gdk|glib|X11|xcb|wayland|dbus' >&2 && fail "a graphical library is needed"
+  true
 }
 
 # What a user would miss. Whether somebody is online is no matter of packages.
@@ -159,7 +200,7 @@ kept() {
   for user in alice bob; do
     as "$user" ffctl contacts --json | sed 's/"online":[a-z]*//g'
     as "$user" ffctl invite --json
-    as "$user" ffctl transfers --all --json
+    ended "$user"
     as "$user" ffctl contacts show "$([ "$user" = alice ] && echo bob || echo alice)" --json |
       sed 's/"online":[a-z]*//g'
   done
@@ -188,8 +229,10 @@ inside() {
   meet
   send before.bin
   await registered
+  queued=
   kept >"$scratch/kept.before"
-  stop_daemons
+  queue queued.bin
+  alice daemon stop >/dev/null
   stop_server
 
   step "upgrading"
@@ -197,10 +240,13 @@ inside() {
   system sh -c 'dpkg -i /packages/*.deb' >&2
   grep -q '^listen = "127.0.0.1:7835"' "$scratch/root/etc/filefleet/server.toml" ||
     fail "the upgrade changed what the administrator wrote"
+  check_tray
   start_server
   alice daemon start >&2
+  in_outbox || fail "the upgrade lost what was to be sent"
   bob daemon start >&2
   await registered
+  await cmp "$scratch/root/home/alice/queued.bin" "$scratch/root/home/bob/Downloads/queued.bin"
   kept >"$scratch/kept.after"
   diff "$scratch/kept.before" "$scratch/kept.after" >&2 || fail "the upgrade lost something"
   send after.bin
@@ -216,7 +262,7 @@ inside() {
   system dpkg --purge filefleet filefleet-server >/dev/null 2>&1 || true
   listing >"$scratch/after"
   diff "$scratch/before" "$scratch/after" >&2 || fail "something is left, or missing"
-  equal "$(ls "$scratch/root/home/bob/Downloads")" $'after.bin\nbefore.bin'
+  equal "$(ls "$scratch/root/home/bob/Downloads")" $'after.bin\nbefore.bin\nqueued.bin'
 }
 
 if [ "${1:-}" = --inside ]; then

@@ -12,6 +12,7 @@ class Filefleet < Formula
   def install
     system "cargo", "install", *std_cargo_args(path: "daemon")
     system "cargo", "install", *std_cargo_args(path: "ctl")
+    system "cargo", "install", *std_cargo_args(path: "tray")
     system "cargo", "install", *std_cargo_args(path: "server")
     generate_completions_from_executable(bin/"ffctl", "completions")
     system bin/"ffctl", "man", "--dir", man1

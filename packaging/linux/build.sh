@@ -54,7 +54,7 @@ made=$release/package
 stage_programs() {
   mkdir -p "$made/man" "$made/completions"
   local program
-  for program in filefleetd ffctl filefleet-server; do
+  for program in filefleetd ffctl filefleet-tray filefleet-server; do
     [ -x "$programs/$program" ] || fail "$programs/$program is missing"
     cp "$programs/$program" "$release/"
   done
@@ -68,7 +68,18 @@ stage_programs() {
 
 strip_programs() {
   [ "$arch" = "$(uname -m)" ] || return 0
-  strip "$release"/{filefleetd,ffctl,filefleet-server}
+  strip "$release"/{filefleetd,ffctl,filefleet-tray,filefleet-server}
+}
+
+# The icon as the theme "hicolor" has it, in a folder for each size.
+stage_icons() {
+  local size
+  for size in 22 32 48 64; do
+    mkdir -p "$1/${size}x$size/apps"
+    cp "$root/tray/artwork/connected-$size.png" "$1/${size}x$size/apps/filefleet.png"
+  done
+  mkdir -p "$1/scalable/apps"
+  cp "$root/tray/artwork/connected.svg" "$1/scalable/apps/filefleet.svg"
 }
 
 build_deb() {
@@ -90,11 +101,13 @@ build_rpm() {
 build_tarball() {
   local name=filefleet-$version-linux-$arch
   local tree=$stage/$name
-  mkdir -p "$tree"/{bin,man,completions,send,server}
-  cp "$release"/{filefleetd,ffctl,filefleet-server} "$tree/bin/"
+  mkdir -p "$tree"/{bin,man,completions,send,server,tray,icons}
+  cp "$release"/{filefleetd,ffctl,filefleet-tray,filefleet-server} "$tree/bin/"
   cp "$made"/man/* "$tree/man/"
   cp "$made"/completions/* "$tree/completions/"
   cp -r "$root"/packaging/linux/send/. "$tree/send/"
+  cp -r "$root"/packaging/linux/tray/. "$tree/tray/"
+  stage_icons "$tree/icons"
   cp "$root/packaging/linux/systemd/filefleet-server.service" \
     "$root/packaging/linux/server/server.toml" "$tree/server/"
   cp "$root/packaging/linux/install.sh" "$root"/{LICENSE,README.md} "$tree/"

@@ -4,30 +4,38 @@
 # Usage: ./install.sh [--prefix FOLDER] [--uninstall]
 #   --prefix     where it goes [default: /usr/local for root, else ~/.local]
 #   --uninstall  remove what this script installed; settings, keys and received files stay
-# Afterwards "ffctl service install" lets the daemon start with the login.
+# Afterwards "ffctl service install" lets the daemon start with the login. The tray does: its entry is
+# where the desktop looks for such, or below the folder that --prefix names, in etc/xdg/autostart.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-if [ "$(id -u)" -eq 0 ]; then prefix=/usr/local; else prefix=$HOME/.local; fi
+if [ "$(id -u)" -eq 0 ]; then
+    prefix=/usr/local autostart=/etc/xdg/autostart
+else
+    prefix=$HOME/.local autostart=${XDG_CONFIG_HOME:-$HOME/.config}/autostart
+fi
 remove=0
 while [ $# -gt 0 ]; do
     case $1 in
-        --prefix) prefix=$2; shift ;;
+        --prefix) prefix=$2 autostart=$2/etc/xdg/autostart; shift ;;
         --uninstall) remove=1 ;;
-        -h | --help) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '1,6p'; exit 0 ;;
+        -h | --help) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '1,7p'; exit 0 ;;
         *) echo "install: unknown argument $1" >&2; exit 2 ;;
     esac
     shift
 done
 
-# each SOURCE FOLDER MODE: installs one file, or removes it.
-each() {
-    place=$prefix/$2/$(basename "$1")
+# each SOURCE FOLDER MODE: installs one file below the prefix, or removes it.
+each() { put "$1" "$prefix/$2" "$3"; }
+
+# put SOURCE FOLDER MODE: the same with a whole path.
+put() {
+    place=$2/$(basename "$1")
     if [ "$remove" -eq 1 ]; then
         rm -f "$place"
         return
     fi
-    mkdir -p "$prefix/$2"
+    mkdir -p "$2"
     # Replaced, not overwritten: a program that runs keeps its file.
     cp "$1" "$place.new"
     chmod "$3" "$place.new"
@@ -43,6 +51,16 @@ each "$here/send/filefleet-send.desktop" share/applications 644
 each "$here/send/thunar/filefleet.desktop" share/Thunar/sendto 644
 each "$here/send/dolphin/filefleet.desktop" share/kio/servicemenus 755
 each "$here/send/nautilus/filefleet.py" share/nautilus-python/extensions 644
+each "$here/tray/filefleet-tray.desktop" share/applications 644
+for icon in "$here"/icons/*/apps/*; do
+    size=$(basename "$(dirname "$(dirname "$icon")")")
+    each "$icon" "share/icons/hicolor/$size/apps" 644
+done
+# A login may not look for programs below this prefix.
+entry=$(mktemp -d)/filefleet-tray.desktop
+sed "s#^Exec=.*#Exec=\"$prefix/bin/filefleet-tray\"#" "$here/tray/autostart/filefleet-tray.desktop" >"$entry"
+put "$entry" "$autostart" 644
+rm -r "$(dirname "$entry")"
 each "$here/server/filefleet-server.service" share/doc/filefleet 644
 each "$here/server/server.toml" share/doc/filefleet 644
 each "$here/LICENSE" share/doc/filefleet 644

@@ -33,10 +33,13 @@ Name: path; Description: "Let me use ffctl on the command line"
 [Files]
 Source: "{#Programs}\filefleetd.exe"; DestDir: "{app}"; Flags: ignoreversion
 Source: "{#Programs}\ffctl.exe"; DestDir: "{app}"; Flags: ignoreversion
+Source: "{#Programs}\filefleet-tray.exe"; DestDir: "{app}"; Flags: ignoreversion
 Source: "..\..\LICENSE"; DestDir: "{app}"; DestName: "LICENSE.txt"
 Source: "..\..\README.md"; DestDir: "{app}"
 
 [Icons]
+Name: "{autoprograms}\FileFleet"; Filename: "{app}\filefleet-tray.exe"; AppUserModelID: "FileFleet.FileFleet"
+Name: "{userstartup}\FileFleet"; Filename: "{app}\filefleet-tray.exe"; Tasks: startup
 ; Explorer hands the chosen files over as arguments; the contact is asked for in the console.
 Name: "{usersendto}\FileFleet"; Filename: "{app}\ffctl.exe"; Parameters: "send --choose"; Tasks: sendto
 
@@ -47,8 +50,10 @@ Root: HKCU; Subkey: "Environment"; ValueType: expandsz; ValueName: "Path"; Value
 [Run]
 Filename: "{app}\ffctl.exe"; Parameters: "service install"; Flags: runhidden; Tasks: startup
 Filename: "{app}\ffctl.exe"; Parameters: "daemon start"; Flags: runhidden; Tasks: not startup
+Filename: "{app}\filefleet-tray.exe"; Flags: nowait; Tasks: startup
 
 [UninstallRun]
+Filename: "{sys}\taskkill.exe"; Parameters: "/im filefleet-tray.exe"; Flags: runhidden; RunOnceId: "tray"
 Filename: "{app}\ffctl.exe"; Parameters: "service uninstall"; Flags: runhidden; RunOnceId: "service"
 Filename: "{app}\ffctl.exe"; Parameters: "daemon stop"; Flags: runhidden; RunOnceId: "daemon"
 
@@ -67,6 +72,7 @@ function PrepareToInstall(var NeedsRestart: Boolean): String;
 var
   ExitCode: Integer;
 begin
+  Exec(ExpandConstant('{sys}\taskkill.exe'), '/im filefleet-tray.exe', '', SW_HIDE, ewWaitUntilTerminated, ExitCode);
   if FileExists(ExpandConstant('{app}\ffctl.exe')) then
     Exec(ExpandConstant('{app}\ffctl.exe'), 'daemon stop', '', SW_HIDE, ewWaitUntilTerminated, ExitCode);
   Result := '';
