@@ -3,6 +3,7 @@
 
 pub mod batched;
 pub mod bind;
+pub mod mtu;
 pub mod relayed;
 pub mod scattered;
 pub mod tls;
@@ -12,7 +13,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use aws_lc_rs::hmac;
 use ed25519_dalek::SigningKey;
 use quinn::{
-    AckFrequencyConfig, EndpointConfig, IdleTimeout, TransportConfig, VarInt,
+    AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
     congestion::ControllerFactory,
 };
 
@@ -65,8 +66,11 @@ const ACK_THRESHOLD: u32 = 10;
 /// Which kind of path a connection will run over, as far as its settings care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
-    /// The main socket.
-    Direct,
+    /// The main socket, to somewhere whose route takes so large payloads ([`mtu`]).
+    Direct {
+        /// Bytes.
+        largest_payload: u16,
+    },
     /// A relay session's socket.
     Relayed,
     /// A scattered socket.
@@ -76,9 +80,15 @@ pub enum Path {
 /// The settings of every connection to a peer.
 pub fn transport_config(path: Path, congestion: Congestion) -> Arc<TransportConfig> {
     let window = match path {
-        Path::Direct | Path::Scattered => DIRECT_WINDOW,
+        Path::Direct { .. } | Path::Scattered => DIRECT_WINDOW,
         Path::Relayed => RELAYED_WINDOW,
     };
+    let largest_payload = match path {
+        Path::Direct { largest_payload } => largest_payload,
+        Path::Scattered | Path::Relayed => mtu::USUAL,
+    };
+    let mut discovery = MtuDiscoveryConfig::default();
+    discovery.upper_bound(largest_payload);
     let mut acks = AckFrequencyConfig::default();
     acks.ack_eliciting_threshold(VarInt::from_u32(ACK_THRESHOLD));
     let mut config = TransportConfig::default();
@@ -94,6 +104,7 @@ pub fn transport_config(path: Path, congestion: Congestion) -> Arc<TransportConf
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .datagram_receive_buffer_size(None)
         .ack_frequency_config(Some(acks))
+        .mtu_discovery_config(Some(discovery))
         .congestion_controller_factory(congestion.0);
     Arc::new(config)
 }
@@ -106,5 +117,6 @@ pub fn endpoint_config(device_key: &SigningKey) -> EndpointConfig {
     let mut config = EndpointConfig::new(Arc::new(reset_key));
     // The first byte must tell QUIC from STUN and relay frames (RFC 9443).
     config.grease_quic_bit(false);
+    config.max_udp_payload_size(mtu::MOST).expect("it is more than the least");
     config
 }

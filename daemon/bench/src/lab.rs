@@ -135,6 +135,11 @@ impl Machine {
         self.run(&["ip", "address", "add", address, "dev", interface]).map(drop)
     }
 
+    /// An interface takes packets of so many bytes.
+    pub fn mtu(&self, interface: &str, bytes: u32) -> Result<(), Error> {
+        self.run(&["ip", "link", "set", interface, "mtu", &bytes.to_string()]).map(drop)
+    }
+
     /// Everything that is not on a shared network goes to this router.
     pub fn default_route(&self, router: &str) -> Result<(), Error> {
         self.run(&["ip", "route", "add", "default", "via", router]).map(drop)

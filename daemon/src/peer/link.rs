@@ -30,7 +30,7 @@ use crate::{
     connect::driver::{Connector, Scattered},
     discover::portmap::PortMapper,
     transport::{
-        Congestion, Path, endpoint_config,
+        Congestion, Path, endpoint_config, mtu,
         relayed::{Gone, RelayedPath, Ticket},
         scattered::ScatteredPath,
         tls::{Expected, KeySet, SERVER_NAME, Tls, TlsError, peer_device_key},
@@ -152,7 +152,7 @@ impl Local {
         Ok(config)
     }
 
-    fn server(&self, expected: Expected, path: Path) -> Result<ServerConfig, TlsError> {
+    pub(super) fn server(&self, expected: Expected, path: Path) -> Result<ServerConfig, TlsError> {
         server_config(&self.tls, expected, path, self.congestion.clone())
     }
 
@@ -230,7 +230,8 @@ impl Local {
         remote: SocketAddr,
     ) -> Result<Opened, LinkError> {
         let kind = self.kind_of(remote);
-        let config = self.client(peer.device(), Path::Direct)?;
+        let largest_payload = mtu::largest_payload(remote);
+        let config = self.client(peer.device(), Path::Direct { largest_payload })?;
         let connecting = self.main.connect_with(config, remote, SERVER_NAME)?;
         let setup = async {
             let connection = connecting.await?;
@@ -283,7 +284,7 @@ pub(super) fn server_config(
     let mut config = ServerConfig::with_crypto(Arc::new(tls.server(expected)?));
     config.transport_config(transport_config(path, congestion));
     // Elsewhere there is one address, whatever the peer's may be.
-    config.migration(path == Path::Direct);
+    config.migration(matches!(path, Path::Direct { .. }));
     Ok(config)
 }
 

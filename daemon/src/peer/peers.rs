@@ -31,7 +31,7 @@ use crate::{
     transport::{
         Congestion, Path,
         batched::BatchedSocket,
-        endpoint_config,
+        endpoint_config, mtu,
         tls::{Expected, KeySet, Tls},
     },
 };
@@ -97,8 +97,9 @@ impl Peers {
         let tls = Tls::new(&device_key).map_err(io::Error::other)?;
         let keys = KeySet::default();
         let expected = Expected::Among(keys.clone());
-        let server = server_config(&tls, expected, Path::Direct, congestion.clone())
-            .map_err(io::Error::other)?;
+        let path = Path::Direct { largest_payload: mtu::USUAL };
+        let server =
+            server_config(&tls, expected, path, congestion.clone()).map_err(io::Error::other)?;
         let main = Endpoint::new_with_abstract_socket(
             endpoint_config(&device_key),
             Some(server),

@@ -137,7 +137,7 @@ impl Setting {
     /// Runs a case.
     pub(crate) fn run(&self, case: Case) -> anyhow::Result<Vec<Report>> {
         match case {
-            Case::Large => Ok(vec![large::run(self)?]),
+            Case::Large => large::run(self),
             Case::Small => Ok(vec![small::run(self, &self.memory_dir, small::Store::Memory)?]),
             Case::Disk => Ok(vec![small::run(self, &self.disk_dir, small::Store::Disk)?]),
             Case::Many => Ok(vec![many::run(self)?]),

@@ -12,6 +12,11 @@ pub(crate) const NEAR_IP: &str = "10.77.0.1";
 /// The receiver's address.
 pub(crate) const FAR_IP: &str = "10.77.0.2";
 
+/// Bytes of an Ethernet packet.
+pub(crate) const ETHERNET: u32 = 1500;
+/// Of a jumbo one.
+pub(crate) const JUMBO: u32 = 9000;
+
 /// Two machines that are connected.
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -24,10 +29,13 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// A cable between them (veth, with its MTU of 1,500).
-    pub(crate) fn cable() -> Result<Self, lab::Error> {
+    /// A cable between them (veth), for packets of so many bytes.
+    pub(crate) fn cable(mtu: u32) -> Result<Self, lab::Error> {
         let (near, far) = (Machine::new()?, Machine::new()?);
         near.cable("eth0", &far, "eth0")?;
+        for machine in [&near, &far] {
+            machine.mtu("eth0", mtu)?;
+        }
         near.address("eth0", &format!("{NEAR_IP}/24"))?;
         far.address("eth0", &format!("{FAR_IP}/24"))?;
         Ok(Self { near, far, wan: None })

@@ -11,7 +11,7 @@ use crate::run::{
     content::Payload,
     figures::Run,
     fleet::Fleet,
-    site::{Site, scratch_in},
+    site::{ETHERNET, Site, scratch_in},
 };
 
 const BYTES: u64 = 1024;
@@ -24,7 +24,7 @@ const FAR: f64 = 600.0;
 pub(super) fn run(setting: &Setting) -> anyhow::Result<Vec<Report>> {
     let conditions = Conditions { delay: DELAY, ..Conditions::default() };
     Ok(vec![
-        on(setting, &Site::cable()?, "1 KiB, veth", LAN)?,
+        on(setting, &Site::cable(ETHERNET)?, "1 KiB, veth", LAN)?,
         on(setting, &Site::wan(conditions)?, "1 KiB, 100 ms, the server beside the sender", FAR)?,
     ])
 }

@@ -5,7 +5,7 @@ use crate::run::{
     content::Payload,
     figures::{largest, number},
     fleet::Fleet,
-    site::{Site, scratch_in},
+    site::{ETHERNET, Site, scratch_in},
 };
 
 const COUNTS: [u64; 3] = [10_000, 30_000, 100_000];
@@ -19,7 +19,7 @@ const LINEAR: f64 = 1.25;
 #[allow(clippy::print_stderr, reason = "progress")]
 pub(super) fn run(setting: &Setting) -> anyhow::Result<Report> {
     let scratch = scratch_in(&setting.memory_dir)?;
-    let site = Site::cable()?;
+    let site = Site::cable(ETHERNET)?;
     let fleet = Fleet::start(&site, &setting.programs, &folder(scratch.path(), "fleet")?)?;
     let source = folder(scratch.path(), "source")?;
     let payloads = COUNTS.map(|count| Payload::folder(&source, count, EACH));

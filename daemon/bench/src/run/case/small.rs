@@ -7,7 +7,7 @@ use crate::run::{
     content::Payload,
     fleet::Fleet,
     race::{Contestant, race},
-    site::{Site, scratch_in},
+    site::{ETHERNET, Site, scratch_in},
     ssh::{LocalRsync, Ssh},
 };
 
@@ -26,7 +26,7 @@ pub(super) enum Store {
 
 pub(super) fn run(setting: &Setting, dir: &Path, store: Store) -> anyhow::Result<Report> {
     let scratch = scratch_in(dir)?;
-    let site = Site::cable()?;
+    let site = Site::cable(ETHERNET)?;
     let payload = Payload::folder(&folder(scratch.path(), "source")?, FILES, EACH)?;
     let mut fleet = Fleet::start(&site, &setting.programs, &folder(scratch.path(), "fleet")?)?;
     let ssh = Ssh::start(&site, scratch.path(), PATIENCE)?;

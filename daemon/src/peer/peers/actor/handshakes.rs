@@ -1,6 +1,6 @@
 //! Connections that peers make to the main socket.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use filefleet_server::udp::canonical;
 use quinn::{Connection, Incoming};
@@ -10,7 +10,10 @@ use super::{
     super::super::{close::CloseCode, session::command::Command},
     Actor,
 };
-use crate::transport::tls::peer_device_key;
+use crate::transport::{
+    Path, mtu,
+    tls::{Expected, peer_device_key},
+};
 
 /// Handshakes under way; more are refused at their first packet.
 const MAX_HANDSHAKES: usize = 32;
@@ -20,14 +23,18 @@ impl Actor {
     /// A connection begins on the main socket. Only who has passed a connectivity check from there
     /// is heard at all: the client of a direct link has, and nothing is spent on anybody else.
     pub(super) fn on_incoming(&mut self, incoming: Incoming) {
-        if !self.local.connector.has_heard(canonical(incoming.remote_address())) {
+        let remote = canonical(incoming.remote_address());
+        if !self.local.connector.has_heard(remote) {
             return incoming.ignore();
         }
         if self.handshakes.len() >= MAX_HANDSHAKES {
             return incoming.refuse();
         }
+        let path = Path::Direct { largest_payload: mtu::largest_payload(remote) };
+        let config = self.local.server(Expected::Among(self.local.keys.clone()), path);
         self.handshakes.spawn(async move {
-            match timeout(HANDSHAKE_TIMEOUT, incoming.into_future()).await {
+            let connecting = incoming.accept_with(Arc::new(config.ok()?)).ok()?;
+            match timeout(HANDSHAKE_TIMEOUT, connecting).await {
                 Ok(Ok(connection)) => Some(connection),
                 Ok(Err(error)) => {
                     tracing::debug!(%error, "a handshake failed");
