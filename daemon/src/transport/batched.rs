@@ -102,7 +102,8 @@ impl Held {
             return Ok(Added::Sent);
         };
         let full = transmit.contents.len() == FULL * address.segment_size;
-        if self.address.is_none() && !full {
+        let joins = full && limit >= 2 * transmit.contents.len();
+        if self.address.is_none() && !joins {
             inner.try_send(transmit)?;
             return Ok(Added::Sent);
         }
