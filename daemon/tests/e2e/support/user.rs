@@ -53,6 +53,7 @@ impl User {
     }
 
     /// Starts the daemon with these variables.
+    #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn start_within(&mut self, environment: &[(&'static str, String)]) {
         let mut command = self.command("filefleetd");
