@@ -169,12 +169,12 @@ mod tests {
     #[cfg(windows)]
     fn set_mode(_: &Path, _: u32) {}
 
+    #[cfg(unix)]
     #[test]
     fn a_file_becomes_a_uri() {
         assert_eq!(uri(Path::new("/a b/ü%#.txt")), "file:///a%20b/%C3%BC%25%23.txt");
     }
 
-    #[cfg(unix)]
     #[test]
     fn what_would_be_run_is_told_from_what_is_shown() {
         let dir = tempfile::tempdir().unwrap();

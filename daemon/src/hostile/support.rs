@@ -288,6 +288,7 @@ impl Scene {
     }
 
     /// [`finish`](Self::finish), whatever lies in the destination.
+    #[cfg(target_os = "linux")]
     pub(super) async fn finish_untouched_outside(mut self) {
         self.still_serves().await;
         self.end_well().await;

@@ -92,6 +92,7 @@ fn a_daemon_that_starts_before_its_server_registers_and_sends_when_that_comes() 
     assert_eq!(pair.bob.received_names(), ["letter"]);
 }
 
+#[cfg(unix)] // a signal
 #[test]
 fn who_watches_hears_that_nobody_is_known_to_be_online_without_a_server() {
     let Pair { alice, bob, server } = Pair::trusting();
