@@ -34,6 +34,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::buffer::Supply;
 use self::progress::{Fault, Progress};
 use self::proto::{Envelope, Message};
 pub(crate) use self::proto::{Reason, TransferId};
@@ -106,6 +107,8 @@ pub(crate) struct Engine {
 struct Shared {
     routes: Mutex<HashMap<TransferId, Route>>,
     budget: Budget,
+    /// What is read to be sent lies in these.
+    supply: Supply,
     /// Where it is noted what was delivered.
     store: Store,
     unrouted: mpsc::Sender<Unrouted>,
@@ -142,12 +145,17 @@ const MAILBOX: usize = 256;
 /// Blocks that may wait for a writing thread. Full: streams wait, then flow control holds the sender.
 const JOB_QUEUE: usize = 16;
 
+/// Blocks of content that all sending transfers together hold, but for two that each may have in any
+/// case: a whole window of one, and what is read ahead of it.
+const SEND_BUFFERS: usize = send::WINDOW + 8;
+
 impl Engine {
     /// An engine that notes in `store` what was delivered; what belongs to no running transfer goes to `unrouted`.
     pub(crate) fn new(unrouted: mpsc::Sender<Unrouted>, store: Store) -> Self {
         let shared = Shared {
             routes: Mutex::default(),
             budget: Budget::new(),
+            supply: Supply::new(SEND_BUFFERS),
             store,
             unrouted,
             tasks: TaskTracker::new(),
@@ -162,8 +170,8 @@ impl Engine {
         let (mailbox, inbox) = mpsc::channel(MAILBOX);
         let run = self.route_to(id, Route { identity, mailbox, inlet: None });
         let (progress, stop, running) = self.prepare();
-        let wake = Arc::clone(&running.wake);
-        let task = send::run(order, peers.clone(), inbox, progress, stop, wake);
+        let (wake, buffers) = (Arc::clone(&running.wake), self.shared.supply.ration());
+        let task = send::run(order, peers.clone(), inbox, progress, stop, wake, buffers);
         self.spawn(run, async move {
             task.await;
             Vec::new()
@@ -232,9 +240,10 @@ impl Engine {
             routes.remove(&run.id);
         }
         if routes.is_empty() {
-            let budget = self.shared.budget.clone();
+            let (budget, supply) = (self.shared.budget.clone(), self.shared.supply.clone());
             self.shared.tasks.spawn_blocking(move || {
                 budget.clear();
+                supply.clear();
                 memory::give_back();
             });
         }

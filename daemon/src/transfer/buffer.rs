@@ -1,9 +1,14 @@
 //! Block-sized buffers that are used again instead of being allocated (and their pages zeroed by the
 //! kernel) for every block.
 
+mod ration;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+
+use self::ration::Held;
+pub(crate) use self::ration::{Ration, Supply};
 
 /// A pool of byte buffers. Cloning shares it.
 #[derive(Debug, Clone)]
@@ -17,6 +22,8 @@ pub(crate) struct Pool {
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     pool: Pool,
+    /// Its place in the count of those in use, where they are counted.
+    held: Option<Held>,
 }
 
 impl Pool {
@@ -30,7 +37,7 @@ impl Pool {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut bytes = free.unwrap_or_default();
         bytes.resize(len, 0);
-        Buffer { bytes, pool: self.clone() }
+        Buffer { bytes, pool: self.clone(), held: None }
     }
 
     /// Frees the idle buffers.

@@ -21,10 +21,11 @@ use tokio::task::JoinSet;
 use self::ask::Asked;
 pub(crate) use self::ask::connect_fault;
 use self::flight::Flight;
+pub(super) use self::flight::WINDOW;
 use self::reader::{Asking, MAX_QUESTIONS, Question, Reply, Step};
 use self::survey::Report;
 use self::throttle::Throttle;
-use super::buffer::Pool;
+use super::buffer::Ration;
 use super::outgoing::Outgoing;
 use super::progress::{Cause, Fault, Progress, RateMeter, State};
 use super::proto::{Message, Preview, Reason, TransferId};
@@ -72,7 +73,8 @@ pub(crate) struct Order {
 }
 
 /// Runs a transfer to its end, or until something is in the way that passes, which `progress` tells.
-/// `mailbox` brings what the peer says about it; `wake` says that the peer may be there (again).
+/// `mailbox` brings what the peer says about it; `wake` says that the peer may be there (again);
+/// content is read into `buffers`.
 pub(crate) async fn run(
     order: Order,
     peers: Peers,
@@ -80,8 +82,10 @@ pub(crate) async fn run(
     progress: watch::Sender<Progress>,
     stop: Stop,
     wake: Arc<Notify>,
+    buffers: Ration,
 ) {
-    let outcome = match Sender::start(order, peers, mailbox, progress.clone(), stop, wake) {
+    let started = Sender::start(order, peers, mailbox, progress.clone(), stop, wake, buffers);
+    let outcome = match started {
         Ok(mut sender) => match sender.run().await {
             Err(fault) => sender.goodbye(fault).await,
             done => done,
@@ -111,6 +115,7 @@ struct Sender {
     progress: watch::Sender<Progress>,
     stop: Stop,
     wake: Arc<Notify>,
+    buffers: Ration,
     reports: mpsc::Receiver<Report>,
     preview: Vec<Preview>,
     pages: JoinSet<Message>,
@@ -168,6 +173,7 @@ impl Sender {
         progress: watch::Sender<Progress>,
         stop: Stop,
         wake: Arc<Notify>,
+        buffers: Ration,
     ) -> Result<Self, Fault> {
         let excludes = Excludes::new(&order.exclude)
             .map_err(|error| Fault::reason(Reason::Other, chain(&error)))?;
@@ -189,6 +195,7 @@ impl Sender {
             progress,
             stop,
             wake,
+            buffers,
             reports,
             preview: Vec::new(),
             pages: JoinSet::new(),
@@ -286,7 +293,7 @@ impl Sender {
         }
         // Full: the reading thread waits. Four chunks are read ahead of the window.
         let (send_step, steps) = mpsc::channel(4);
-        let (id, pool) = (self.order.id, Pool::new(flight::WINDOW));
+        let (id, buffers) = (self.order.id, self.buffers.clone());
         let source = Arc::clone(&self.source);
         // As many answers as questions may be asked: it is never full.
         let replies = self.compares.then(|| {
@@ -297,7 +304,7 @@ impl Sender {
         let checksum = self.order.checksum;
         let asking = replies.map(|replies| Asking { replies, checksum });
         tokio::task::spawn_blocking(move || {
-            reader::read(id, instance, source, pool, send_step, asking);
+            reader::read(id, instance, source, buffers, send_step, asking);
         });
         self.content.steps = Some(steps);
     }

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 pub(crate) use self::compare::{Asking, MAX_QUESTIONS, Question, Reply};
 use self::compare::{Offers, Theirs};
 use crate::error::chain;
-use crate::transfer::buffer::{Buffer, Pool};
+use crate::transfer::buffer::{Buffer, Ration};
 use crate::transfer::entry::{Entry, EntryKind};
 use crate::transfer::hash::{self, BLOCK};
 use crate::transfer::proto::{
@@ -107,7 +107,7 @@ pub(crate) fn read(
     transfer: TransferId,
     instance: u64,
     source: Arc<Source>,
-    pool: Pool,
+    buffers: Ration,
     steps: mpsc::Sender<Step>,
     asking: Option<Asking>,
 ) {
@@ -116,7 +116,7 @@ pub(crate) fn read(
         transfer,
         instance,
         source,
-        pool,
+        buffers,
         steps,
         next_index: 0,
         next_pack: 0,
@@ -131,7 +131,7 @@ struct Reader {
     transfer: TransferId,
     instance: u64,
     source: Arc<Source>,
-    pool: Pool,
+    buffers: Ration,
     steps: mpsc::Sender<Step>,
     next_index: u64,
     next_pack: u64,
@@ -230,11 +230,11 @@ impl Reader {
         if full {
             self.flush()?;
         }
-        let pool = &self.pool;
+        let buffers = &self.buffers;
         Ok(self.pack.get_or_insert_with(|| Pack {
             count: 0,
             table: Vec::new(),
-            content: pool.take(BLOCK_LEN),
+            content: buffers.take(BLOCK_LEN),
             len: 0,
         }))
     }
@@ -321,7 +321,7 @@ impl Reader {
         cvs.truncate(usize::try_from(hash::block_count(size)).unwrap_or(usize::MAX));
         while offset < size {
             let len = usize::try_from((size - offset).min(BLOCK)).expect("a block fits memory");
-            let mut buffer = self.pool.take(len);
+            let mut buffer = self.buffers.take(len);
             if !source.read_block(offset, buffer.as_mut()).is_ok_and(|read| read == len) {
                 return Ok(false);
             }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::transfer::buffer::Supply;
 use crate::transfer::proto::{NO_BLOCK, Verdict};
 use crate::transfer::testing::{names, obey_permissions};
 
@@ -26,7 +27,7 @@ impl Reading {
         let (send_step, steps) = mpsc::channel(1);
         std::thread::spawn(move || {
             obey_permissions();
-            read(TransferId([1; 16]), 2, source, Pool::new(4), send_step, None);
+            read(TransferId([1; 16]), 2, source, Supply::new(1_000).ration(), send_step, None);
         });
         Self { steps }
     }
@@ -211,7 +212,7 @@ fn a_large_file_that_is_emptied_before_it_is_opened_is_sent_as_an_empty_one() {
         transfer: TransferId([1; 16]),
         instance: 2,
         source,
-        pool: Pool::new(4),
+        buffers: Supply::new(1_000).ration(),
         steps: send_step,
         next_index: 0,
         next_pack: 0,
@@ -254,7 +255,8 @@ impl Offering {
         let (answer, replies) = mpsc::channel(MAX_QUESTIONS);
         std::thread::spawn(move || {
             let asking = Some(Asking { replies, checksum: false });
-            read(TransferId([1; 16]), 2, source, Pool::new(4), send_step, asking);
+            let buffers = Supply::new(1_000).ration();
+            read(TransferId([1; 16]), 2, source, buffers, send_step, asking);
         });
         Self { reading: Reading { steps }, answer }
     }
