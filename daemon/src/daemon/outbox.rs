@@ -118,10 +118,15 @@ impl Daemon {
         let label = view::label_of_sources(&plan.sources());
         let waits = plan.queue && self.is_awaited(to);
         let record = new_record(id, Direction::Outgoing, to, identity, label, Plan::Outgoing(plan));
-        self.save_transfer(record.clone());
+        let (store, saved) = (self.store.clone(), record.clone());
+        self.save(async move {
+            let saved = store.put_transfer(saved).await;
+            // Told when it is durable: what has an id is not lost.
+            let _ = answer.send(Ok(Reply::SendStarted { transfer: id.to_string() }));
+            saved
+        });
         self.show(&Shown::Transfer(record.view.clone()));
         self.transfers.insert(id, Transfer::resting(record));
-        let _ = answer.send(Ok(Reply::SendStarted { transfer: id.to_string() }));
         if waits {
             // Somebody who sends has a reason to think that it works now.
             return self.wake_peer(to);
