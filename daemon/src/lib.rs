@@ -7,6 +7,7 @@
 pub mod congestion;
 pub mod connect;
 mod control;
+mod crash;
 mod daemon;
 pub mod discover;
 mod error;

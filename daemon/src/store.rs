@@ -14,6 +14,8 @@ use rusqlite::Connection;
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use crate::crash;
+
 pub(crate) use self::contacts::Contact;
 pub(crate) use self::deliveries::{Delivery, Journal, Known};
 pub(crate) use self::plan::{Ended, Incoming, Outgoing, Plan};
@@ -92,7 +94,12 @@ impl Store {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = mpsc::sync_channel(1);
-        let job: Job = Box::new(move |connection| drop(answer.send(work(connection))));
+        let job: Job = Box::new(move |connection| {
+            crash::point();
+            let done = work(connection);
+            crash::point();
+            drop(answer.send(done));
+        });
         self.jobs.send(job).map_err(|_| StoreError::Closed)?;
         Ok(answered.recv().map_err(|_| StoreError::Closed)??)
     }

@@ -36,6 +36,8 @@ if grep -Eq '[1-9][0-9]* ignored|skipped: needs' "$log"; then
 fi
 "$root/packaging/dev/service-test.sh"
 if [ "$long" -eq 1 ]; then
+  echo "== crash drill"
+  FILEFLEET_DRILL_ROUNDS=200 cargo test --locked --workspace --test e2e drill:: -- --nocapture
   "$root/packaging/dev/package-test.sh"
   "$root/packaging/dev/bench.sh"
 fi

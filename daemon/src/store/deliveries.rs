@@ -141,24 +141,25 @@ impl Journal {
         Ok(u64::try_from(sum).unwrap_or(0))
     }
 
-    /// Commits of this transfer that a crash may have cut short, with their files.
-    pub(crate) fn unsettled(&self) -> Result<Vec<(i64, Vec<Delivery>)>, StoreError> {
+    /// Commits of this transfer that came to no end: a crash may have cut them short, or not all of
+    /// their files have got their names.
+    pub(crate) fn unsettled(&self) -> Result<Vec<i64>, StoreError> {
         let (place, transfer) = (self.place, self.transfer);
         self.store.wait(move |connection| {
             let mut batches = connection.prepare(
                 "SELECT id FROM batches WHERE place = ?1 AND transfer = ?2 AND ended_secs IS NULL",
             )?;
-            let ids = batches
-                .query_map(params![place, transfer.0], |row| row.get(0))?
-                .collect::<rusqlite::Result<Vec<i64>>>()?;
+            batches.query_map(params![place, transfer.0], |row| row.get(0))?.collect()
+        })
+    }
+
+    /// The files of one commit.
+    pub(crate) fn files_of(&self, batch: i64) -> Result<Vec<Delivery>, StoreError> {
+        let place = self.place;
+        self.store.wait(move |connection| {
             let mut rows =
                 connection.prepare(&format!("{SELECT} WHERE d.place = ?1 AND d.batch = ?2"))?;
-            ids.into_iter()
-                .map(|id| {
-                    let files = rows.query_map(params![place, id], read)?;
-                    Ok((id, files.collect::<rusqlite::Result<_>>()?))
-                })
-                .collect()
+            rows.query_map(params![place, batch], read)?.collect()
         })
     }
 

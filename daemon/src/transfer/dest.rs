@@ -114,6 +114,11 @@ impl Destination {
         Ok(Self { dest_dir: dest_dir.into(), root, partial_name, partials, tree })
     }
 
+    /// Whether so many bytes more could be written now, as far as the file system can say.
+    pub fn check_room(&self, bytes: u64) -> Result<(), DestError> {
+        self.partials.check_room(bytes)
+    }
+
     /// How many bytes there is room for, where the system says so.
     #[must_use]
     pub fn free_space(&self) -> Option<u64> {

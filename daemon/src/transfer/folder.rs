@@ -17,12 +17,12 @@ use std::sync::Arc;
 use super::entry::Timestamp;
 #[cfg(not(unix))]
 pub(super) use portable::{
-    Folder, Listing, expect_sequential_reads, name_bytes, next_data, punch_hole, read_at,
+    Folder, Listing, allocate, expect_sequential_reads, name_bytes, next_data, punch_hole, read_at,
     set_metadata, stat_file, to_path, write_all_at,
 };
 #[cfg(unix)]
 pub(super) use unix::{
-    Folder, Listing, expect_sequential_reads, name_bytes, next_data, punch_hole, read_at,
+    Folder, Listing, allocate, expect_sequential_reads, name_bytes, next_data, punch_hole, read_at,
     set_metadata, stat_file, to_path, write_all_at,
 };
 

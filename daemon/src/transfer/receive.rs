@@ -5,6 +5,7 @@
 //! their streams ([`streams`]) without passing through the task.
 
 mod deferred;
+mod stalled;
 pub(crate) mod streams;
 pub(crate) mod writer;
 mod writing;
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
+use self::stalled::{Stalled, Tries};
 use self::writer::{Ended, Job, Terms, Written};
 use self::writing::{Plan, Writing};
 use super::outgoing::{Outgoing, closed, flush_one};
@@ -92,7 +94,7 @@ pub(super) async fn run(
     let terms = Terms { max_bytes, update };
     let plan = Plan { dest_dir, make_dir, folder_id, terms, sender, id, tops, store };
     let instance = random_instance();
-    let writing = Writing::start(&plan, instance, job_queue, tell.clone());
+    let writing = Writing::start(&plan, instance, None, job_queue, tell.clone());
     let mut receiver = Receiver {
         plan,
         writing: Some(writing),
@@ -110,9 +112,12 @@ pub(super) async fn run(
         failed: Vec::new(),
         instance,
         is_ready: false,
+        was_ready: false,
         compares: false,
         run: None,
         has_begun: false,
+        stalled: None,
+        tries: Tries::default(),
         lost_at: None,
         parked_since: None,
         meter: RateMeter::new(),
@@ -152,12 +157,17 @@ struct Receiver {
     instance: u64,
     /// Whether the thread has the destination open.
     is_ready: bool,
+    /// Whether one had it open before.
+    was_ready: bool,
     /// Whether it has something with which entries are compared before they are sent.
     compares: bool,
     /// The run of the sender whose numbers of files and packs the thread knows.
     run: Option<u64>,
     /// Whether the sender has said in this session that it speaks of this state.
     has_begun: bool,
+    /// Why nothing can be stored for the moment.
+    stalled: Option<Stalled>,
+    tries: Tries,
     lost_at: Option<Instant>,
     /// Since when a block waits for the start of its file.
     parked_since: Option<Instant>,
@@ -166,9 +176,13 @@ struct Receiver {
 }
 
 impl Receiver {
-    /// Tells the sender that it may send, once all is ready for it.
+    /// Tells the sender that it may send, once all is ready for it, or why not for the moment.
     fn accept(&mut self) {
-        if self.is_ready {
+        if let Some(Stalled { fault, .. }) = &self.stalled
+            && let Cause::Reason(reason) = fault.cause
+        {
+            self.outgoing.push(Message::Stalled { reason, text: fault.text.clone() });
+        } else if self.is_ready {
             let (instance, compares) = (self.instance, self.compares);
             self.outgoing.push(Message::Answer(Answer::Accept { instance, compares }));
         }
@@ -191,8 +205,12 @@ impl Receiver {
                         Ended::Complete { files, bytes } => return Ok((files, bytes)),
                         Ended::Failed(fault) => return Err(fault),
                         Ended::Abandoned => return Err(Fault::reason(Reason::Cancelled, "")),
-                        Ended::Left => self.begin_anew(jobs),
+                        Ended::Left => self.begin_anew(jobs, None),
+                        Ended::Stalled(fault) => self.stall(fault, jobs)?,
                     }
+                }
+                jobs = stalled::due(&mut self.stalled) => {
+                    self.begin_anew(jobs, Some(self.tries.room()));
                 }
                 Ok(permit) = jobs.reserve(), if !self.waiting_jobs.is_empty() => {
                     if let Some(job) = self.waiting_jobs.pop_front() {
@@ -226,10 +244,7 @@ impl Receiver {
                 self.lost_at = None;
                 // What the same session says again changes nothing.
                 self.has_begun &= is_current;
-                self.progress.send_modify(|progress| {
-                    progress.state = State::Active;
-                    progress.detail = None;
-                });
+                self.show_going_on();
                 self.accept();
                 self.failed.iter().for_each(|failed| self.outgoing.push(failed.clone()));
             }
@@ -277,10 +292,34 @@ impl Receiver {
         }
     }
 
-    /// Starts another writing thread, which knows nothing of what the sender has said so far.
-    fn begin_anew(&mut self, jobs: mpsc::Receiver<Job>) {
+    /// Starts another writing thread, which knows nothing of what the sender has said so far; with
+    /// `room`, it needs that at least.
+    fn begin_anew(&mut self, jobs: mpsc::Receiver<Job>, room: Option<u64>) {
+        self.forget();
+        let (instance, tell) = (self.instance, self.tell.clone());
+        self.writing = Some(Writing::start(&self.plan, instance, room, jobs, tell));
+    }
+
+    /// Nothing can be stored for the moment: what has arrived stays, and it is tried again. Where
+    /// nothing ever could, only what is full is waited for.
+    fn stall(&mut self, fault: Fault, jobs: mpsc::Receiver<Job>) -> Result<(), Fault> {
+        if !self.was_ready && fault.cause != Cause::Reason(Reason::NoSpace) {
+            return Err(fault);
+        }
+        let pause = self.tries.failed();
+        tracing::info!(transfer = %self.plan.id, reason = %fault.text, ?pause, "stalled");
+        self.forget();
+        self.stalled = Some(Stalled::new(fault, pause, jobs));
+        if self.session.is_some() {
+            self.show_going_on();
+            self.accept();
+        }
+        Ok(())
+    }
+
+    /// What the sender has said belongs to a state that is gone.
+    fn forget(&mut self) {
         self.instance = random_instance();
-        self.writing = Some(Writing::start(&self.plan, self.instance, jobs, self.tell.clone()));
         (self.run, self.has_begun, self.is_ready) = (None, false, false);
         self.waiting_jobs.clear();
         self.outgoing.clear();
@@ -299,6 +338,10 @@ impl Receiver {
         match written {
             Written::Ready { instance, compares } => {
                 (self.is_ready, self.compares) = (instance == self.instance, compares);
+                self.was_ready |= self.is_ready;
+                if self.is_ready && self.stalled.take().is_some() && self.session.is_some() {
+                    self.show_going_on();
+                }
                 self.accept();
             }
             Written::Stored { ack, bytes, link } => {
@@ -325,6 +368,7 @@ impl Receiver {
             }
             Written::Delivered { files, bytes } => {
                 self.outgoing.push_delivered(files, bytes);
+                self.tries.succeeded();
                 self.progress.send_if_modified(|progress| {
                     progress.files_done = files;
                     false
@@ -375,6 +419,15 @@ impl Receiver {
             progress.detail = Some("the sender went away; waiting for it to come back".to_owned());
         });
         Ok(())
+    }
+
+    /// Shows that content flows, or why it does not although the sender is there.
+    fn show_going_on(&self) {
+        let reason = self.stalled.as_ref().map(|stalled| stalled.fault.text.clone());
+        self.progress.send_modify(|progress| {
+            progress.state = if reason.is_some() { State::Paused } else { State::Active };
+            progress.detail = reason;
+        });
     }
 
     fn tick(&mut self) -> Result<(), Fault> {
@@ -454,13 +507,31 @@ impl Receiver {
 
     /// Ends the writing thread. What is complete by then stays delivered, whatever came after.
     async fn stop_writing(&mut self, fault: Fault) -> Result<(u64, u64), Fault> {
+        // With its queue, of which a thread that rests takes nothing.
+        let was_stalled = self.stalled.take().is_some();
         let last = if fault.state().is_final() { Job::Abandon } else { Job::Leave };
         // A closed queue says that the thread has ended by itself.
         let _ = self.jobs.send(last).await;
-        let Some(mut writing) = self.writing.take() else { return Err(fault) };
-        match writing.ended().await?.0 {
-            Ended::Complete { files, bytes } => Ok((files, bytes)),
-            _ => Err(fault),
+        let ended = match self.writing.take() {
+            Some(mut writing) => Some(writing.ended().await?.0),
+            None => None,
+        };
+        match ended {
+            Some(Ended::Complete { files, bytes }) => return Ok((files, bytes)),
+            Some(Ended::Stalled(_)) => self.clean_up(&fault).await,
+            None if was_stalled => self.clean_up(&fault).await,
+            _ => {}
+        }
+        Err(fault)
+    }
+
+    /// Removes what no thread is there to remove.
+    async fn clean_up(&self, fault: &Fault) {
+        if fault.state().is_final() {
+            let (dest_dir, folder_id) = (self.plan.dest_dir.clone(), self.plan.folder_id);
+            let remove = move || super::remove_partial(&dest_dir, folder_id);
+            // It tells itself what goes wrong.
+            let _ = tokio::task::spawn_blocking(remove).await;
         }
     }
 

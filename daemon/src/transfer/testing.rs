@@ -128,6 +128,14 @@ impl Tmpfs {
     }
 }
 
+impl Tmpfs {
+    /// Changes its flags and options.
+    pub(super) fn remount(&self, flags: MountFlags, options: &str) {
+        let options = CString::new(options).unwrap();
+        rustix::mount::mount_remount(self.0.path(), flags, options.as_c_str()).unwrap();
+    }
+}
+
 impl Drop for Tmpfs {
     fn drop(&mut self) {
         rustix::mount::unmount(self.0.path(), UnmountFlags::DETACH).unwrap();

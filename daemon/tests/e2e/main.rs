@@ -13,8 +13,14 @@ mod asking;
 mod changing;
 mod crossing;
 mod destination;
+#[cfg(target_os = "linux")] // file systems of a test's own
+mod disks;
+#[cfg(target_os = "linux")] // inotify
+mod drill;
 mod impostor;
 mod living;
+#[cfg(target_os = "linux")] // what /proc tells of memory
+mod many;
 mod moving;
 #[cfg(target_os = "linux")] // a pipe among the files
 mod options;

@@ -1,6 +1,8 @@
 //! What the tests are made of: a server, users with homes and daemons, files and trees to send.
 
 mod content;
+#[cfg(target_os = "linux")]
+mod disk;
 mod ffctl;
 mod program;
 mod server;
@@ -8,6 +10,8 @@ mod tree;
 mod user;
 
 pub(crate) use content::{Scratch, hash_of, write_random, write_zeros};
+#[cfg(target_os = "linux")]
+pub(crate) use disk::Disk;
 pub(crate) use ffctl::{Sending, Watching};
 pub(crate) use program::{Outcome, PATIENCE, Program, program};
 pub(crate) use server::Server;

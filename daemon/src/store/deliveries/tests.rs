@@ -60,10 +60,11 @@ fn a_commit_that_was_cut_short_is_settled_once() {
     let done = one.intend(None, vec![delivery("done", 1)], None, 9).unwrap();
     let files = vec![delivery("delivered", 2), delivery("not", 3)];
     let cut = one.intend(None, files.clone(), Some((done, (1, 1))), 9).unwrap();
-    assert_eq!(journal(&store, TWO).unsettled().unwrap(), []);
-    assert_eq!(one.unsettled().unwrap(), [(cut, files)]);
+    assert_eq!(journal(&store, TWO).unsettled().unwrap(), [0_i64; 0]);
+    assert_eq!(one.unsettled().unwrap(), [cut]);
+    assert_eq!(one.files_of(cut).unwrap(), files);
     one.settle(cut, (2, 2), vec![b"not".to_vec()]).unwrap();
-    assert_eq!(one.unsettled().unwrap(), []);
+    assert_eq!(one.unsettled().unwrap(), [0_i64; 0]);
     let found = one.look_up(vec![b"delivered".to_vec(), b"not".to_vec()]).unwrap();
     assert!(found[0].is_some() && found[1].is_none());
 }

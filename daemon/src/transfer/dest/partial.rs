@@ -13,6 +13,7 @@ use super::error::DestError;
 use super::ledger::Ledger;
 use super::replace::Old;
 use super::tree::Tree;
+use crate::crash;
 use crate::transfer::entry::{Entry, EntryKind, PathError, RelPath, Timestamp};
 use crate::transfer::folder::{self, FileId, Folder, Kind, Stat};
 use crate::transfer::zeros;
@@ -23,6 +24,8 @@ const OWNER_READS: u32 = 0o400;
 const UNDER_WAY: u32 = 0o600;
 /// The ending of our files' names. A number has at most 20 digits, a digest 32.
 const ENDING: &str = ".part";
+/// What is written to see whether there is room.
+const ROOM: &[u8] = b"room.part";
 /// What Linux takes as the target of a link.
 const MAX_TARGET: usize = 4095;
 
@@ -194,6 +197,7 @@ impl Partials {
         if i64::try_from(size).is_err() {
             return Err(DestError::TooLarge);
         }
+        crash::point();
         file.set_len(size)?;
         let content = Arc::new(Content::new(file, size));
         known.insert(part, Known::Open(Arc::downgrade(&content)));
@@ -287,6 +291,7 @@ impl Partials {
         }
         folder::set_metadata(&content.file, entry.mode, entry.mtime)?;
         if sync {
+            crash::point();
             content.file.sync_all()?;
         }
         Ok(stat.id)
@@ -364,6 +369,18 @@ impl Partials {
         }
     }
 
+    /// See [`Destination::check_room`](super::Destination::check_room).
+    pub(super) fn check_room(&self, bytes: u64) -> Result<(), DestError> {
+        let file = self.create_anew(ROOM)?;
+        let allocated = folder::allocate(&file, bytes);
+        drop(file);
+        self.folder.remove_file(ROOM)?;
+        match allocated {
+            Err(error) if error.kind() != ErrorKind::Unsupported => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes a durable copy of `file`, metadata and all, as the content of `part`. Tells what it is.
     pub(super) fn copy_in(
         &self,
@@ -372,8 +389,10 @@ impl Partials {
         stat: &Stat,
     ) -> Result<Option<FileId>, DestError> {
         let mut copy = self.create_anew(&part.name())?;
+        crash::point();
         io::copy(&mut file, &mut copy)?;
         folder::set_metadata(&copy, stat.mode, stat.mtime)?;
+        crash::point();
         copy.sync_all()?;
         Ok(folder::stat_file(&copy)?.id)
     }
@@ -422,5 +441,6 @@ fn write_anew(file: &File, content: &[u8]) -> io::Result<()> {
             folder::write_all_at(file, &content[range.clone()], range.start as u64)?;
         }
     }
+    crash::point();
     if written < content.len() { file.set_len(content.len() as u64) } else { Ok(()) }
 }

@@ -291,6 +291,11 @@ pub(in crate::transfer) fn punch_hole(_file: &File, _offset: u64, _len: u64) -> 
     Err(ErrorKind::Unsupported.into())
 }
 
+/// Makes sure that there is room for `len` bytes of a file that has none.
+pub(in crate::transfer) fn allocate(file: &File, len: u64) -> io::Result<()> {
+    file.set_len(len)
+}
+
 /// A name as the system writes it in a path of its own. Names are Unicode: `RelPath` saw to it.
 pub(in crate::transfer) fn to_path(name: &[u8]) -> &Path {
     Path::new(str::from_utf8(name).unwrap_or_default())

@@ -15,6 +15,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::{FileId, Kind, Stat, plain};
+use crate::crash;
 use crate::transfer::entry::{MODE_BITS, Timestamp};
 
 const FOLDER_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -117,11 +118,13 @@ impl Folder {
 impl Folder {
     /// Makes the folder `name`, for its owner only.
     pub(in crate::transfer) fn make_folder(&self, name: &[u8]) -> io::Result<()> {
+        crash::point();
         Ok(fs::mkdirat(&self.0, plain(name)?, Mode::RWXU)?)
     }
 
     /// Makes the file `name`, for its owner only; `AlreadyExists` if anything stands there.
     pub(in crate::transfer) fn create_file(&self, name: &[u8]) -> io::Result<File> {
+        crash::point();
         let flags = FILE_FLAGS | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
         Ok(File::from(open_beneath(self, plain(name)?, flags, Mode::RUSR | Mode::WUSR)?))
     }
@@ -133,7 +136,9 @@ impl Folder {
         target: &[u8],
         mtime: Timestamp,
     ) -> io::Result<()> {
+        crash::point();
         fs::symlinkat(target, &self.0, plain(name)?)?;
+        crash::point();
         Ok(fs::utimensat(&self.0, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
     }
 
@@ -145,6 +150,7 @@ impl Folder {
         new_name: &[u8],
     ) -> io::Result<()> {
         let (name, new_name) = (plain(name)?, plain(new_name)?);
+        crash::point();
         match fs::renameat_with(&self.0, name, &to.0, new_name, RenameFlags::NOREPLACE) {
             // NFS and exFAT are such file systems.
             Err(error) if is_unsupported(error) => self.rename_by_link(name, to, new_name),
@@ -160,6 +166,7 @@ impl Folder {
         to: &Self,
         new_name: &[u8],
     ) -> io::Result<()> {
+        crash::point();
         let linked = fs::linkat(&self.0, plain(name)?, &to.0, plain(new_name)?, AtFlags::empty());
         match linked {
             Err(Errno::PERM | Errno::MLINK | Errno::XDEV) => Err(ErrorKind::Unsupported.into()),
@@ -181,6 +188,7 @@ impl Folder {
         if !is_old(&to.stat(old_name)?) {
             return Ok(false);
         }
+        crash::point();
         let exchange = || fs::renameat_with(&self.0, name, &to.0, old_name, RenameFlags::EXCHANGE);
         match exchange() {
             Err(error) if is_unsupported(error) => return Err(ErrorKind::Unsupported.into()),
@@ -196,6 +204,7 @@ impl Folder {
 
     /// [`Self::rename_new`] where only hard links refuse to replace.
     fn rename_by_link(&self, name: &[u8], to: &Self, new_name: &[u8]) -> io::Result<()> {
+        crash::point();
         match fs::linkat(&self.0, name, &to.0, new_name, AtFlags::empty()) {
             Err(error) if is_unsupported(error) || [Errno::PERM, Errno::MLINK].contains(&error) => {
                 self.rename_over_claim(name, to, new_name)
@@ -208,6 +217,7 @@ impl Folder {
     /// [`Self::rename_new`] where there are no hard links either: an empty file claims the name.
     fn rename_over_claim(&self, name: &[u8], to: &Self, new_name: &[u8]) -> io::Result<()> {
         drop(to.create_file(new_name)?);
+        crash::point();
         if let Err(error) = fs::renameat(&self.0, name, &to.0, new_name) {
             to.remove_file(new_name)?;
             return Err(error.into());
@@ -217,28 +227,34 @@ impl Folder {
 
     /// Removes what stands under `name`, unless it is a folder.
     pub(in crate::transfer) fn remove_file(&self, name: &[u8]) -> io::Result<()> {
+        crash::point();
         Ok(fs::unlinkat(&self.0, plain(name)?, AtFlags::empty())?)
     }
 
     /// Removes the folder `name` if it is empty.
     pub(in crate::transfer) fn remove_folder(&self, name: &[u8]) -> io::Result<()> {
+        crash::point();
         Ok(fs::unlinkat(&self.0, plain(name)?, AtFlags::REMOVEDIR)?)
     }
 
     /// Gives the folder itself its time and permission bits.
     pub(in crate::transfer) fn set_metadata(&self, mode: u32, mtime: Timestamp) -> io::Result<()> {
+        crash::point();
         fs::futimens(&self.0, &times(mtime))?;
+        crash::point();
         Ok(fs::fchmod(&self.0, mode_of(mode))?)
     }
 
     /// Waits until the names in this folder would survive a crash.
     pub(in crate::transfer) fn sync(&self) -> io::Result<()> {
+        crash::point();
         Ok(fs::fsync(&self.0)?)
     }
 
     /// Waits until everything on the file system would survive a crash; `Unsupported` where the
     /// system has no such call.
     pub(in crate::transfer) fn sync_file_system(&self) -> io::Result<()> {
+        crash::point();
         #[cfg(target_os = "linux")]
         return Ok(fs::syncfs(&self.0)?);
         #[cfg(not(target_os = "linux"))]
@@ -296,7 +312,9 @@ pub(in crate::transfer) fn set_metadata(
     mode: u32,
     mtime: Timestamp,
 ) -> io::Result<()> {
+    crash::point();
     fs::fchmod(file, mode_of(mode))?;
+    crash::point();
     Ok(fs::futimens(file, &times(mtime))?)
 }
 
@@ -311,6 +329,7 @@ pub(in crate::transfer) fn read_at(
 
 /// Writes all of `bytes` at `offset`, wherever other threads write.
 pub(in crate::transfer) fn write_all_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    crash::point();
     file.write_all_at(bytes, offset)
 }
 
@@ -332,6 +351,7 @@ pub(in crate::transfer) fn next_data(file: &File, offset: u64) -> io::Result<Opt
 
 /// Makes a part of a file zeros that occupy no disk; `Unsupported` where there are no holes.
 pub(in crate::transfer) fn punch_hole(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    crash::point();
     #[cfg(target_os = "linux")]
     return match fs::fallocate(
         file,
@@ -346,6 +366,16 @@ pub(in crate::transfer) fn punch_hole(file: &File, offset: u64, len: u64) -> io:
     {
         let _ = (file, offset, len);
         Err(ErrorKind::Unsupported.into())
+    }
+}
+
+/// Makes sure that there is room for `len` bytes of a file that has none; `Unsupported` where the file
+/// system cannot say.
+pub(in crate::transfer) fn allocate(file: &File, len: u64) -> io::Result<()> {
+    crash::point();
+    match fs::fallocate(file, fs::FallocateFlags::empty(), 0, len) {
+        Err(error) if is_unsupported(error) => Err(ErrorKind::Unsupported.into()),
+        allocated => Ok(allocated?),
     }
 }
 

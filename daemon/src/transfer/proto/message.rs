@@ -166,6 +166,9 @@ pub(crate) enum Message {
     /// 34: receiver: `u64 replaced ‖ u64 beside`: of what is durable, so many files have replaced what was
     /// there, and so many that were to replace something lie beside it.
     Placed { replaced: u64, beside: u64 },
+    /// 35: receiver: `u8 reason ‖ text`: nothing can be stored for the moment. What it has not
+    /// acknowledged is to be sent again, when it accepts with another state.
+    Stalled { reason: Reason, text: String },
 }
 
 /// A message with the transfer it belongs to: `u8 type ‖ 16 transfer ‖ body`.
@@ -216,6 +219,7 @@ impl Message {
             Self::BlocksQuery { .. } => 32,
             Self::Blocks { .. } => 33,
             Self::Placed { .. } => 34,
+            Self::Stalled { .. } => 35,
         }
     }
 
@@ -249,7 +253,9 @@ impl Message {
                 put_reason(out, *reason, text);
             }
             Self::Finish { entries } => out.extend_from_slice(&entries.to_be_bytes()),
-            Self::Cancel { reason, text } => put_reason(out, *reason, text),
+            Self::Cancel { reason, text } | Self::Stalled { reason, text } => {
+                put_reason(out, *reason, text);
+            }
             Self::PageQuery { offset, limit } => {
                 out.extend_from_slice(&offset.to_be_bytes());
                 out.extend_from_slice(&limit.to_be_bytes());
@@ -339,6 +345,10 @@ impl Message {
                 cvs: read_blocks(reader)?,
             },
             34 => Self::Placed { replaced: reader.u64()?, beside: reader.u64()? },
+            35 => {
+                let (reason, text) = read_reason(reader)?;
+                Self::Stalled { reason, text }
+            }
             _ => return Ok(None),
         }))
     }

@@ -74,6 +74,7 @@ pub(crate) fn messages() -> Vec<(u8, Message)> {
         (32, Message::BlocksQuery { file: 1, revision: 2, first: 3, count: 4 }),
         (33, Message::Blocks { file: 1, first: 2, cvs: vec![[3; 32], NO_BLOCK] }),
         (34, Message::Placed { replaced: 1, beside: 2 }),
+        (35, Message::Stalled { reason: Reason::NoSpace, text: text() }),
     ]
 }
 
@@ -129,6 +130,8 @@ fn messages_lie_in_bytes_as_documented() {
     assert_eq!(bytes(begin), "00000000000000010000000000000002");
     let failed = Message::FileFailed { file: 1, reason: Reason::Io, text: String::new() };
     assert_eq!(bytes(failed), "00000000000000010f0000");
+    let stalled = Message::Stalled { reason: Reason::NoSpace, text: "no".to_owned() };
+    assert_eq!(bytes(stalled), "0400026e6f");
     let start = Message::Start { file: 1, revision: 2, entry: entry(EntryKind::File { size: 3 }) };
     let expected = "000000000000000102\
                     00\

@@ -20,6 +20,7 @@ pub(super) use self::commit::{Keeper, store_error};
 use self::commit::{MAX_BATCH, Whole};
 use super::deferred::Deferred;
 use super::streams::Share;
+use crate::crash;
 use crate::error::chain;
 use crate::peer::LinkKind;
 use crate::policy::Update;
@@ -178,6 +179,8 @@ pub(crate) enum Ended {
     Complete { files: u64, bytes: u64 },
     /// What is not whole stays for another thread.
     Left,
+    /// Nothing can be stored for the moment: what is not whole stays for another thread.
+    Stalled(Fault),
     /// Nothing partial is left.
     Abandoned,
     /// The transfer cannot go on; nothing partial is left.
@@ -185,7 +188,7 @@ pub(crate) enum Ended {
 }
 
 /// Takes the jobs of one state until the transfer is complete or has failed, or until `jobs` is
-/// closed: then what was not committed is removed. What is told has room in `told` or the thread
+/// closed: then what was not committed is left for another thread. What is told has room in `told` or the thread
 /// waits.
 pub(super) fn write(
     dest: Destination,
@@ -207,13 +210,28 @@ enum Stop {
     Abandoned,
     /// Nobody is there to be told.
     Unheard,
+    Stalled(Fault),
     Fault(Fault),
 }
 
 impl From<DestError> for Stop {
     fn from(error: DestError) -> Self {
-        Self::Fault(fault_of(&error))
+        match may_pass(&error) {
+            true => Self::Stalled(fault_of(&error)),
+            false => Self::Fault(fault_of(&error)),
+        }
     }
+}
+
+/// How a thread ends that has not begun, for this reason.
+pub(super) fn ended_by(error: &DestError) -> Ended {
+    let fault = fault_of(error);
+    if may_pass(error) { Ended::Stalled(fault) } else { Ended::Failed(fault) }
+}
+
+/// Whether it may be that somebody makes room, or lets us write again, while the transfer waits.
+fn may_pass(error: &DestError) -> bool {
+    matches!(error, DestError::NoSpace | DestError::QuotaExceeded | DestError::ReadOnly)
 }
 
 fn protocol(text: &str) -> Stop {
@@ -335,7 +353,8 @@ impl<'a> Writer<'a> {
                     Err(stop) => return stop,
                 },
             };
-            let Some(job) = job else { return Stop::Abandoned };
+            // Nobody has said that it is over: what has arrived is not for us to remove.
+            let Some(job) = job else { return Stop::Left };
             match self.handle(job) {
                 Ok(()) => {}
                 Err(Stop::Unheard) => return self.last_word(jobs),
@@ -351,14 +370,15 @@ impl<'a> Writer<'a> {
         }
         loop {
             match jobs.blocking_recv() {
-                Some(Job::Leave) => return Stop::Left,
-                Some(Job::Abandon) | None => return Stop::Abandoned,
+                Some(Job::Leave) | None => return Stop::Left,
+                Some(Job::Abandon) => return Stop::Abandoned,
                 Some(_) => {}
             }
         }
     }
 
     fn tell(&self, written: Written) -> Result<(), Stop> {
+        crash::point();
         self.told.blocking_send(written).map_err(|_| Stop::Unheard)
     }
 
@@ -563,10 +583,19 @@ impl<'a> Writer<'a> {
                     _ => Ended::Left,
                 }
             }
+            Stop::Stalled(fault) => {
+                // Names need little room: what is whole may get them yet. If not, it comes again.
+                let _ = self.commit_pending();
+                self.keeper.note_end();
+                Ended::Stalled(fault)
+            }
             // The last commit is the point of no return.
             Stop::Abandoned if self.is_settled() => match self.commit_deferred() {
                 Ok(()) => self.end(Stop::Complete),
-                Err(_) => Ended::Abandoned,
+                Err(_) => {
+                    abandon(&self.dest);
+                    Ended::Abandoned
+                }
             },
             Stop::Abandoned | Stop::Unheard => {
                 abandon(&self.dest);

@@ -44,19 +44,20 @@ pub(super) type Outcome = (Ended, mpsc::Receiver<Job>);
 pub(super) struct Writing(oneshot::Receiver<Outcome>);
 
 impl Writing {
-    /// Starts the thread of the state `instance`. That it could not open the destination is how it
-    /// ends.
+    /// Starts the thread of the state `instance`. That it could not open the destination, or that there
+    /// is no `room` for so many bytes, is how it ends.
     pub(super) fn start(
         plan: &Plan,
         instance: u64,
+        room: Option<u64>,
         jobs: mpsc::Receiver<Job>,
         tell: mpsc::Sender<Written>,
     ) -> Self {
         let with = plan.clone();
         Self::start_with(plan.clone(), jobs, move |dest, jobs| {
-            let (keeper, compares) = match prepare(&with, &dest) {
+            let (keeper, compares) = match prepare(&with, &dest, room) {
                 Ok(prepared) => prepared,
-                Err(error) => return (Ended::Failed(writer::fault_of(&error)), jobs),
+                Err(error) => return (writer::ended_by(&error), jobs),
             };
             // The task may be gone already; then nobody needs to be told.
             let _ = tell.blocking_send(Written::Ready { instance, compares });
@@ -73,7 +74,7 @@ impl Writing {
         let thread = move || {
             let outcome = match open(&plan) {
                 Ok(dest) => work(dest, jobs),
-                Err(fault) => (Ended::Failed(fault), jobs),
+                Err(error) => (writer::ended_by(&error), jobs),
             };
             // Nobody waits for the end of a thread that the program's end has cut off.
             let _ = end.send(outcome);
@@ -105,7 +106,7 @@ pub(super) async fn ended(writing: &mut Option<Writing>) -> Result<Outcome, Faul
     }
 }
 
-fn open(plan: &Plan) -> Result<Destination, Fault> {
+fn open(plan: &Plan) -> Result<Destination, DestError> {
     if plan.make_dir
         && let Err(error) = std::fs::create_dir_all(&plan.dest_dir)
     {
@@ -113,11 +114,15 @@ fn open(plan: &Plan) -> Result<Destination, Fault> {
         tracing::warn!(%error, "cannot make the folder for received files");
     }
     Destination::create_confined(&plan.dest_dir, plan.folder_id)
-        .map_err(|error| writer::fault_of(&error))
 }
 
 /// Brings the journal up to date; says whether there is anything to compare with.
-fn prepare(plan: &Plan, dest: &Destination) -> Result<(Keeper, bool), DestError> {
+fn prepare(
+    plan: &Plan,
+    dest: &Destination,
+    room: Option<u64>,
+) -> Result<(Keeper, bool), DestError> {
+    room.map_or(Ok(()), |bytes| dest.check_room(bytes))?;
     let journal =
         plan.store.journal(&plan.sender, &plan.dest_dir, plan.id).map_err(writer::store_error)?;
     let holds = journal.holds(plan.tops.clone()).map_err(writer::store_error)?;
@@ -181,7 +186,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let plan = plan(dir.path().join("gone"), false);
         let (tell, mut told) = mpsc::channel(1);
-        let mut writing = Writing::start(&plan, 1, mpsc::channel(1).1, tell);
+        let mut writing = Writing::start(&plan, 1, None, mpsc::channel(1).1, tell);
         match writing.ended().await.unwrap().0 {
             Ended::Failed(fault) => {
                 assert_eq!(fault.cause, Cause::Reason(Reason::DestinationGone));

@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use super::flight::Corrupt;
 use super::reader::{Chunk, ChunkId, Question, Reply, Step};
 use super::throttle::Throttle;
-use super::{OpenFile, Phase, Sender, cancelled, internal, link_in_use};
+use super::{Content, OpenFile, Phase, Sender, cancelled, internal, link_in_use};
 
 use crate::peer::{LinkId, LinkKind, Session, SessionClosed};
 use crate::transfer::Inbound;
@@ -272,6 +272,7 @@ impl Sender {
                 self.report_failed(Some(file), path, reason, text);
                 self.release_held();
             }
+            Message::Stalled { reason, .. } if is_current => self.receiver_stalled(reason),
             Message::Complete { files, bytes } => {
                 self.show(&session);
                 self.progress.send_modify(|progress| {
@@ -288,6 +289,21 @@ impl Sender {
             _ => {}
         }
         Ok(false)
+    }
+
+    /// The receiver can store nothing for the moment. What it has not acknowledged is read again when
+    /// it can, so nothing of it is kept.
+    fn receiver_stalled(&mut self, reason: Reason) {
+        self.content = Content::new(self.order.id);
+        let to = &self.order.to;
+        let detail = match reason {
+            Reason::NoSpace => format!("no space left at {to}"),
+            reason => format!("{to}: {reason}"),
+        };
+        self.progress.send_modify(|progress| {
+            (progress.state, progress.rate) = (State::Paused, 0);
+            progress.detail = Some(detail);
+        });
     }
 
     fn acked(&mut self, ack: Ack) -> Result<(), Fault> {

@@ -116,7 +116,7 @@ impl Watching {
 
     /// Waits for an event of this kind of which `wanted` holds; what it says.
     #[track_caller]
-    pub(crate) fn until(&mut self, kind: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) fn until(&mut self, kind: &str, wanted: impl FnMut(&Value) -> bool) -> Value {
         self.until_within(PATIENCE, kind, wanted)
     }
 
@@ -126,7 +126,7 @@ impl Watching {
         &mut self,
         time: Duration,
         kind: &str,
-        wanted: impl Fn(&Value) -> bool,
+        mut wanted: impl FnMut(&Value) -> bool,
     ) -> Value {
         let deadline = Instant::now() + time;
         loop {
@@ -137,6 +137,14 @@ impl Watching {
                 return event["data"].clone();
             }
         }
+    }
+
+    /// What all further events of this kind say, when the daemon has ended.
+    #[track_caller]
+    pub(crate) fn rest(mut self, kind: &str) -> Vec<Value> {
+        let events = std::iter::from_fn(|| self.0.line()).map(|line| parse(&line));
+        let wanted = events.filter(|event| event["event"] == kind);
+        wanted.map(|event| event["data"].clone()).collect()
     }
 
     /// Waits for a request; its id.

@@ -68,17 +68,23 @@ impl User {
         self.run_daemon(&wrapped(&["nice", "-n", "10"], &self.command("filefleetd")));
     }
 
-    /// Starts the daemon in a mount namespace of its own, where `dir` is a file system with these
-    /// options. It goes with the daemon, however that ends.
+    /// Starts the daemon by the command that `by` makes of its own.
     #[cfg(target_os = "linux")]
     #[track_caller]
-    pub(crate) fn start_with_disk(&mut self, dir: &Path, options: &str) {
-        let mount = r#"mount -t tmpfs -o "$1" filefleet-e2e "$2" && shift 2 && exec "$@""#;
-        let as_root: &[&str] =
-            if rustix::process::geteuid().is_root() { &[] } else { &["--map-root-user"] };
-        let shell = ["sh", "-c", mount, "sh", options, dir.to_str().unwrap()];
-        let by = [&["unshare", "--mount"], as_root, &shell].concat();
-        self.run_daemon(&wrapped(&by, &self.command("filefleetd")));
+    pub(crate) fn start_by(&mut self, by: impl FnOnce(&Command) -> Command) {
+        self.run_daemon(&by(&self.command("filefleetd")));
+    }
+
+    /// Starts the daemon so that permissions bind it, even if the user is root.
+    #[cfg(target_os = "linux")]
+    #[track_caller]
+    pub(crate) fn start_obedient(&mut self) {
+        let lost = "-dac_override,-dac_read_search";
+        let by = ["setpriv", "--inh-caps", lost, "--bounding-set", lost];
+        let command = self.command("filefleetd");
+        let obedient =
+            if rustix::process::geteuid().is_root() { wrapped(&by, &command) } else { command };
+        self.run_daemon(&obedient);
     }
 
     /// Starts the daemon as a service manager does that is told about it through `socket`, and wants
@@ -106,13 +112,6 @@ impl User {
         if self.status()["registered"] != true {
             watching.until("registration", |event| event["registered"] == true);
         }
-    }
-
-    /// What the daemon sees at `file_path`, in whatever mount namespace it is.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn as_daemon_sees(&self, file_path: &Path) -> PathBuf {
-        let root = format!("/proc/{}/root", self.pid());
-        Path::new(&root).join(file_path.strip_prefix("/").unwrap())
     }
 
     pub(crate) fn pid(&self) -> u32 {

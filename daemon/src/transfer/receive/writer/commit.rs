@@ -1,5 +1,6 @@
 //! Commits: what is whole gets its names, durably and once, with the journal as the witness.
 
+use std::mem;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -45,14 +46,14 @@ struct BatchLedger<'a> {
 }
 
 impl Keeper {
-    /// Finds out what became of commits that a crash, or the end of a thread, cut short.
+    /// Finds out what became of commits that a crash, the end of a thread, or an error cut short.
     pub(in crate::transfer::receive) fn new(
         journal: Journal,
         dest: &Destination,
     ) -> Result<Self, DestError> {
-        for (number, deliveries) in journal.unsettled().map_err(store_error)? {
+        for number in journal.unsettled().map_err(store_error)? {
             let mut undelivered = Vec::new();
-            for delivery in deliveries {
+            for delivery in journal.files_of(number).map_err(store_error)? {
                 if !is_delivered(dest, &delivery)? {
                     undelivered.push(delivery.path);
                 }
@@ -82,8 +83,16 @@ impl Keeper {
         let mut ledger = BatchLedger { keeper: self, batch, number: None };
         let copied = dest.commit_copy(&commit, target, &mut ledger);
         let number = ledger.number;
-        self.ended = number.map(|number| (number, now())).or(self.ended);
+        self.note(number, copied.is_ok());
         copied
+    }
+
+    /// A commit has come to its end, later than all that it did; what a clock that is set says is no
+    /// matter of safety. One with a failure has not: the next run finds out what has its name.
+    fn note(&mut self, number: Option<i64>, is_whole: bool) {
+        if let Some(number) = number.filter(|_| is_whole) {
+            self.ended = Some((number, now()));
+        }
     }
 
     /// Commits; whatever has something in the same place of `olds` replaces that if it can. Tells of each
@@ -99,13 +108,12 @@ impl Keeper {
         let mut ledger = BatchLedger { keeper: self, batch, number: None };
         let results = dest.commit_over(&commits, olds, &mut ledger);
         let number = ledger.number;
-        // Later than all that the commit did; what a clock that is set says is no matter of safety.
-        self.ended = number.map(|number| (number, now())).or(self.ended);
-        let mut note = |committed: Committed| {
+        self.note(number, results.iter().all(Result::is_ok));
+        let mut arrived = |committed: Committed| {
             add_arrived(&mut self.arrived, [committed.top_path]);
             committed.replaced
         };
-        results.into_iter().map(|result| result.map(&mut note)).collect()
+        results.into_iter().map(|result| result.map(&mut arrived)).collect()
     }
 }
 
@@ -152,9 +160,16 @@ impl Ledger for BatchLedger<'_> {
 }
 
 impl Writer<'_> {
-    /// Makes durable, under its final name, all that is whole, and acknowledges the packs it came in.
+    /// [`commit_pending`](Self::commit_pending), and the end if that was the last.
     pub(super) fn commit(&mut self) -> Result<(), Stop> {
-        let pending = std::mem::take(&mut self.pending);
+        self.commit_pending()?;
+        self.try_complete()
+    }
+
+    /// Makes durable, under its final name, all that is whole, and acknowledges the packs it came in.
+    pub(super) fn commit_pending(&mut self) -> Result<(), Stop> {
+        // Both at once: what could not be committed is never acknowledged.
+        let (pending, stored) = (mem::take(&mut self.pending), mem::take(&mut self.stored));
         if !pending.is_empty() {
             let Earlier { olds, exist } = self.find_earlier(&pending)?;
             let results = self.keeper.commit(&self.dest, &pending, &olds);
@@ -172,16 +187,13 @@ impl Writer<'_> {
                 }
             }
         }
-        for stored in std::mem::take(&mut self.stored) {
-            self.tell(stored)?;
-        }
+        stored.into_iter().try_for_each(|stored| self.tell(stored))?;
         if !pending.is_empty() {
             let (files, bytes) = (self.delivered_files, self.delivered_bytes);
             self.tell(Written::Delivered { files, bytes })?;
             self.tell_placed()?;
         }
-        self.tell_arrived()?;
-        self.try_complete()
+        self.tell_arrived()
     }
 
     fn tell_arrived(&mut self) -> Result<(), Stop> {

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod again;
+mod crash;
+mod stalled;
 mod update;
 
 use std::fs;
@@ -275,7 +277,8 @@ fn a_file_that_became_empty_while_it_was_sent_is_whole_without_blocks() {
 fn a_block_that_is_not_what_its_header_says_is_asked_for_again_and_not_counted() {
     let large = Large::new(MIB + 1);
     let damaged = block_job(0, 0, 1, large.cvs()[1], b"?");
-    let ran = run(vec![large.start(0), damaged, large.block(0, 0), large.end(0)]);
+    let jobs = vec![large.start(0), damaged, large.block(0, 0), large.end(0), Job::Abandon];
+    let ran = run(jobs);
     assert_eq!(ran.stored(), BLOCK);
     let acked = ran.told.iter().find_map(|written| match written {
         Written::Stored { ack: Ack::Block { block: 1, cv, .. }, .. } => Some(*cv),
