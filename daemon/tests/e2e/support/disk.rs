@@ -42,7 +42,7 @@ impl Disk {
     /// Writes a file that leaves so many bytes free.
     pub(crate) fn fill(&self, free: u64) -> PathBuf {
         let filler = self.seen_from_outside().join("filler");
-        let stat = rustix::fs::statvfs(&self.seen_from_outside()).unwrap();
+        let stat = rustix::fs::statvfs(self.seen_from_outside()).unwrap();
         let len = (stat.f_bavail * stat.f_frsize).checked_sub(free).unwrap();
         super::write_random(&filler, len);
         filler
