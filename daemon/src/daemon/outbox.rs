@@ -126,7 +126,7 @@ impl Daemon {
             saved
         });
         self.show(&Shown::Transfer(record.view.clone()));
-        self.transfers.insert(id, Transfer::resting(record));
+        self.transfers.insert(id, Transfer::fresh(record));
         if waits {
             // Somebody who sends has a reason to think that it works now.
             return self.wake_peer(to);
@@ -165,6 +165,7 @@ impl Daemon {
             update: plan.options.update,
             text: plan.text.clone(),
             asked: plan.asked && !plan.accepted,
+            resumed: transfer.has_run,
         };
         let running = self.engine.send(order, &self.peers);
         self.follow(id, running);

@@ -29,6 +29,8 @@ pub(super) struct Transfer {
     /// Its present run; a transfer that has none and has not ended *rests*.
     pub(super) running: Option<Running>,
     pub(super) retry: Retry,
+    /// Whether it has had a run, maybe in a program that was killed and noted nothing of it.
+    pub(super) has_run: bool,
     /// Those who wish to cancel it and wait to hear what came of that.
     cancels: Vec<Answer>,
     /// What the runs before the present one count for.
@@ -36,11 +38,16 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
-    /// One that does not run.
+    /// One that does not run and may have run.
     pub(super) fn resting(record: TransferRecord) -> Self {
         let before = view::Before::default();
         let (retry, cancels) = (Retry::new(Instant::now()), Vec::new());
-        Self { record, running: None, retry, cancels, before }
+        Self { record, running: None, retry, has_run: true, cancels, before }
+    }
+
+    /// One that begins.
+    pub(super) fn fresh(record: TransferRecord) -> Self {
+        Self { has_run: false, ..Self::resting(record) }
     }
 
     pub(super) fn is_final(&self) -> bool {
@@ -159,6 +166,7 @@ impl Daemon {
         transfer.before = view::Before::of(&transfer.record.view);
         transfer.retry.started();
         transfer.running = Some(running);
+        transfer.has_run = true;
         let events = self.events.clone();
         self.tasks.spawn(async move {
             // The transfer's task paces itself; the loop hears of the last change in any case.

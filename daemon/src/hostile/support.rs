@@ -258,6 +258,7 @@ impl Scene {
             update: false,
             text: None,
             asked: false,
+            resumed: false,
         };
         self.engine.send(order, &self.alice.peers)
     }

@@ -70,6 +70,8 @@ pub(crate) struct Order {
     /// The receiver already has the request (before this program was started again): wait for its
     /// answer instead of asking.
     pub(crate) asked: bool,
+    /// The receiver may have accepted an earlier run and may have all of it.
+    pub(crate) resumed: bool,
 }
 
 /// Runs a transfer to its end, or until something is in the way that passes, which `progress` tells.

@@ -201,7 +201,7 @@ impl Sender {
             }
             Message::Answer(Answer::Waiting) => Ok(Answered::Waiting),
             // Nothing has been sent to somebody who has not accepted.
-            Message::Complete { .. } if self.instance.is_none() => {
+            Message::Complete { .. } if self.instance.is_none() && !self.order.resumed => {
                 Err(Fault::from_peer(Reason::Protocol, ""))
             }
             // What was on its way when the last session was lost, above all the word that all is
