@@ -53,8 +53,10 @@ make_root() {
   step "a fresh $suite"
   local archive=$target/package-tools/$suite.tar
   if [ ! -f "$archive" ]; then
-    mmdebstrap --quiet --variant=minbase "$suite" "$archive.new" "$mirror"
-    mv "$archive.new" "$archive"
+    # Its form follows from its name.
+    local new=$target/package-tools/new-$suite.tar
+    mmdebstrap --quiet --variant=minbase "$suite" "$new" "$mirror"
+    mv "$new" "$archive"
   fi
   mkdir "$scratch/root"
   tar --extract --file "$archive" --directory "$scratch/root" --exclude './dev/*'

@@ -232,7 +232,7 @@ fn every_command_has_help_with_an_example() {
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let commands = commands.take_while(|line| !line.is_empty());
     let names: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names.len(), 18, "{names:?}");
+    assert_eq!(names.len(), 19, "{names:?}");
     for name in names.into_iter().filter(|name| *name != "help") {
         let help = user.ffctl(&[name, "--help"]).done().stdout;
         assert!(help.contains(&format!("  ffctl {name}")), "{help}");

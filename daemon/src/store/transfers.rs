@@ -68,6 +68,29 @@ impl Store {
         .await
     }
 
+    /// Notes, durably, that all of an incoming transfer has arrived: before its sender hears so, who
+    /// does not come back once it has.
+    pub(crate) async fn note_received(
+        &self,
+        id: TransferId,
+        files: u64,
+        bytes: u64,
+    ) -> Result<(), StoreError> {
+        let [files, bytes] = [files, bytes].map(|number| i64::try_from(number).unwrap_or(i64::MAX));
+        self.call(move |connection| {
+            connection.execute(
+                "UPDATE transfers
+                 SET final = 1,
+                     view = json_set(view, '$.state', 'done', '$.rate', 0, '$.detail', NULL,
+                                     '$.files_done', ?2, '$.bytes_done', ?3)
+                 WHERE id = ?1 AND incoming = 1",
+                params![id.0, files, bytes],
+            )
+        })
+        .await
+        .map(drop)
+    }
+
     /// The newest transfers, newest first; with `open_only`, those that have not ended.
     pub(crate) async fn transfers(
         &self,
@@ -187,7 +210,7 @@ mod tests {
 
     use std::path::Path;
 
-    use filefleet_ctl::proto::SendOptions;
+    use filefleet_ctl::proto::{SendOptions, TransferState};
 
     use super::super::testing;
     use super::*;
@@ -247,6 +270,22 @@ mod tests {
             let record = record(plan);
             store.put_transfer(record.clone()).await.unwrap();
             assert_eq!(store.transfer(record.id).await.unwrap(), Some(record));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_arrived_is_done_and_what_is_sent_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, _thread) = testing::open(dir.path());
+        let outgoing = Plan::Outgoing(Outgoing::default());
+        for (plan, is_done) in [(Plan::Incoming(Incoming::default()), true), (outgoing, false)] {
+            let record = record(plan);
+            store.put_transfer(record.clone()).await.unwrap();
+            store.note_received(record.id, 2, 3).await.unwrap();
+            let read = store.transfer(record.id).await.unwrap().unwrap();
+            assert_eq!(read.is_final, is_done);
+            assert_eq!(read.view.state == TransferState::Done, is_done);
+            assert_eq!((read.view.files_done, read.view.bytes_done) == (2, 3), is_done);
         }
     }
 

@@ -469,6 +469,7 @@ impl Receiver {
                 self.progress.send_modify(|progress| {
                     (progress.files_done, progress.bytes_done) = (files, bytes);
                 });
+                self.note_received(files, bytes).await;
                 self.outgoing.push(Message::Complete { files, bytes });
             }
             Err(fault) => {
@@ -503,6 +504,16 @@ impl Receiver {
             }
         }
         late
+    }
+
+    /// Notes that all has arrived. What could not all be stored is told by the daemon, with reasons.
+    async fn note_received(&self, files: u64, bytes: u64) {
+        if self.progress.borrow().failed_files > 0 {
+            return;
+        }
+        if let Err(error) = self.plan.store.note_received(self.plan.id, files, bytes).await {
+            tracing::error!(%error, "cannot note that a transfer is complete");
+        }
     }
 
     /// Ends the writing thread. What is complete by then stays delivered, whatever came after.
