@@ -140,6 +140,7 @@ impl Watching {
     }
 
     /// What all further events of this kind say, when the daemon has ended.
+    #[cfg(target_os = "linux")]
     #[track_caller]
     pub(crate) fn rest(mut self, kind: &str) -> Vec<Value> {
         let events = std::iter::from_fn(|| self.0.line()).map(|line| parse(&line));
