@@ -23,8 +23,10 @@ const RUNNABLE: &[&str] = &[
 ///
 /// A sentence for the person who asked: the file is gone, or the desktop has nothing that opens it.
 pub fn open(file_path: &Path) -> Result<(), String> {
-    let meta = fs::metadata(file_path).map_err(|error| failed(file_path, &error))?;
-    match is_runnable(file_path, &meta) {
+    // A link has a name of its own.
+    let real_path = fs::canonicalize(file_path).map_err(|error| failed(file_path, &error))?;
+    let meta = fs::metadata(&real_path).map_err(|error| failed(file_path, &error))?;
+    match is_runnable(file_path, &meta) || is_runnable(&real_path, &meta) {
         true => show(file_path),
         false => run(opener(file_path)).map_err(|error| failed(file_path, &error)),
     }

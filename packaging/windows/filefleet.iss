@@ -53,7 +53,7 @@ Filename: "{app}\ffctl.exe"; Parameters: "daemon start"; Flags: runhidden; Tasks
 Filename: "{app}\filefleet-tray.exe"; Flags: nowait; Tasks: startup
 
 [UninstallRun]
-Filename: "{sys}\taskkill.exe"; Parameters: "/im filefleet-tray.exe"; Flags: runhidden; RunOnceId: "tray"
+Filename: "{sys}\taskkill.exe"; Parameters: "/f /im filefleet-tray.exe"; Flags: runhidden; RunOnceId: "tray"
 Filename: "{app}\ffctl.exe"; Parameters: "service uninstall"; Flags: runhidden; RunOnceId: "service"
 Filename: "{app}\ffctl.exe"; Parameters: "daemon stop"; Flags: runhidden; RunOnceId: "daemon"
 
@@ -72,7 +72,7 @@ function PrepareToInstall(var NeedsRestart: Boolean): String;
 var
   ExitCode: Integer;
 begin
-  Exec(ExpandConstant('{sys}\taskkill.exe'), '/im filefleet-tray.exe', '', SW_HIDE, ewWaitUntilTerminated, ExitCode);
+  Exec(ExpandConstant('{sys}\taskkill.exe'), '/f /im filefleet-tray.exe', '', SW_HIDE, ewWaitUntilTerminated, ExitCode);
   if FileExists(ExpandConstant('{app}\ffctl.exe')) then
     Exec(ExpandConstant('{app}\ffctl.exe'), 'daemon stop', '', SW_HIDE, ewWaitUntilTerminated, ExitCode);
   Result := '';

@@ -174,7 +174,7 @@ impl Daemon {
             Decision::Accept { dest_dir, max_bytes } => {
                 let label = view::label_of_preview(&preview);
                 let tops = view::tops_of_preview(&preview, totals);
-                let text = shown_text(text);
+                let text = shown_text(text, totals);
                 let accepted =
                     Accepted { id, dest_dir, max_bytes, update, totals, label, text, tops };
                 self.receive(accepted, &session);
@@ -240,7 +240,7 @@ impl Daemon {
             bytes: totals.bytes,
             total_known: totals.exact,
             names: view::names_of_preview(&preview),
-            text: shown_text(text),
+            text: shown_text(text, totals),
             update,
             received_at: unix_now(),
         };
@@ -272,6 +272,7 @@ impl Daemon {
         }
         let view = &mut request.record.view;
         (view.files, view.bytes, view.total_known) = (totals.files, totals.bytes, totals.exact);
+        view.text = view.text.take().and_then(|text| shown_text(text, totals));
         let record = request.record.clone();
         let store = self.store.clone();
         self.show(&Shown::Request(record.view.clone()));
@@ -312,9 +313,12 @@ impl Daemon {
     }
 }
 
-/// A text is shown if there is one.
-fn shown_text(text: String) -> Option<String> {
-    Some(text).filter(|text| !text.is_empty())
+/// A text is shown in place of the names if it can be the one file that is sent. Control characters,
+/// which are many times as long where they are quoted, are in no text that a person writes.
+fn shown_text(text: String, totals: Totals) -> Option<String> {
+    let is_it = totals.files == 1 && totals.bytes == text.len() as u64;
+    let is_plain = |text: &str| !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
+    Some(text).filter(|text| !text.is_empty() && is_it && is_plain(text))
 }
 
 /// Whether what a message means depends on how its transfer ended.

@@ -304,7 +304,7 @@ impl Board {
         if let Some(entry) = self.entry(topic) {
             entry.pending = true;
         }
-        self.entries.retain(|entry| entry.topic.waits());
+        self.entries.retain(|entry| entry.topic.waits() || entry.shown.is_some());
     }
 
     /// It has gone from the screen: a person closed it, or its time was over.

@@ -521,11 +521,14 @@ impl Receiver {
         // With its queue, of which a thread that rests takes nothing.
         let was_stalled = self.stalled.take().is_some();
         let last = if fault.state().is_final() { Job::Abandon } else { Job::Leave };
-        // A closed queue says that the thread has ended by itself.
-        let _ = self.jobs.send(last).await;
-        let ended = match self.writing.take() {
-            Some(mut writing) => Some(writing.ended().await?.0),
-            None => None,
+        let ended = match self.writing.is_some() {
+            true => tokio::select! {
+                biased;
+                // One that has ended takes no jobs, and its queue may be full.
+                outcome = writing::ended(&mut self.writing) => Some(outcome?.0),
+                _ = self.jobs.send(last) => Some(writing::ended(&mut self.writing).await?.0),
+            },
+            false => None,
         };
         match ended {
             Some(Ended::Complete { files, bytes }) => return Ok((files, bytes)),

@@ -181,7 +181,8 @@ fn without_a_server_everything_goes_on_and_requests_wait_for_one() {
 fn requests_that_waited_over_a_restart_are_shown_again() {
     let mut strangers = Strangers::new();
     let notices = Notices::start(&strangers.desktop);
-    let sending = strangers.send("first");
+    let mut sending = strangers.send("first");
+    sending.waiting();
     notices.notice(ASKED);
     strangers.alice.stop().done();
     // Its buttons would do nothing.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use filefleet_ctl::open::{is_runnable, uri};
@@ -23,7 +24,10 @@ pub(in crate::notify) async fn open(file_path: PathBuf) -> Result<(), String> {
     let failed = |error: zbus::Error| cannot("open", &file_path, &error);
     let opened = handle_of(&file_path).await.map_err(|error| failed(error.into()))?;
     let meta = opened.metadata().map_err(|error| failed(error.into()))?;
-    if is_runnable(&file_path, &meta) {
+    // A link has a name of its own.
+    let real_path = std::fs::read_link(format!("/proc/self/fd/{}", opened.as_raw_fd()))
+        .map_err(|error| failed(error.into()))?;
+    if is_runnable(&file_path, &meta) || is_runnable(&real_path, &meta) {
         return show(vec![file_path]).await;
     }
     let bus = bus::connect().await.map_err(failed)?;

@@ -179,7 +179,9 @@ impl Table {
         match *frame {
             BindFrame::Hello { session, .. } => Some(self.challenge(session, source, now)),
             BindFrame::Bind { session, side, sequence, cookie, mac } => {
-                if cookie == NO_COOKIE && !self.expects(&session, side, origin) {
+                // Nor does anybody take the address of another's bind without showing that it is his.
+                let is_taken = self.routes.contains_key(&source.address);
+                if cookie == NO_COOKIE && (is_taken || !self.expects(&session, side, origin)) {
                     return Some(self.challenge(session, source, now));
                 }
                 if cookie != NO_COOKIE && !self.is_fresh(&cookie, source, &session, now) {

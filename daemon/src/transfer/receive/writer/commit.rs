@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::update::Earlier;
-use super::{Stop, Writer, Written};
+use super::{Stop, Writer, Written, is_fatal};
 use crate::store::{Delivery, Journal, StoreError};
 use crate::transfer::dest::{
     Commit, Committed, DestError, Destination, Intent, Ledger, Old, Part, Top,
@@ -52,13 +52,7 @@ impl Keeper {
         dest: &Destination,
     ) -> Result<Self, DestError> {
         for number in journal.unsettled().map_err(store_error)? {
-            let mut undelivered = Vec::new();
-            for delivery in journal.files_of(number).map_err(store_error)? {
-                if !is_delivered(dest, &delivery)? {
-                    undelivered.push(delivery.path);
-                }
-            }
-            journal.settle(number, now(), undelivered).map_err(store_error)?;
+            settle(&journal, dest, number)?;
         }
         Ok(Self { journal, ended: None, arrived: Vec::new() })
     }
@@ -88,7 +82,7 @@ impl Keeper {
     }
 
     /// A commit has come to its end, later than all that it did; what a clock that is set says is no
-    /// matter of safety. One with a failure has not: the next run finds out what has its name.
+    /// matter of safety. One with a failure has not: it is settled by what has its name.
     fn note(&mut self, number: Option<i64>, is_whole: bool) {
         if let Some(number) = number.filter(|_| is_whole) {
             self.ended = Some((number, now()));
@@ -108,7 +102,14 @@ impl Keeper {
         let mut ledger = BatchLedger { keeper: self, batch, number: None };
         let results = dest.commit_over(&commits, olds, &mut ledger);
         let number = ledger.number;
-        self.note(number, results.iter().all(Result::is_ok));
+        let errors = || results.iter().filter_map(|result| result.as_ref().err());
+        self.note(number, errors().next().is_none());
+        if let Some(number) = number.filter(|_| errors().next().is_some())
+            && !errors().any(is_fatal)
+            && let Err(error) = settle(&self.journal, dest, number)
+        {
+            tracing::debug!(%error, "it is settled by the next run");
+        }
         let mut arrived = |committed: Committed| {
             add_arrived(&mut self.arrived, [committed.top_path]);
             committed.replaced
@@ -256,6 +257,17 @@ pub(super) fn link_hash(entry: &Entry) -> Digest {
         }
         EntryKind::File { .. } | EntryKind::Directory => [0; 32],
     }
+}
+
+/// Ends a commit that not all went well with: what has not got its name is not delivered.
+fn settle(journal: &Journal, dest: &Destination, number: i64) -> Result<(), DestError> {
+    let mut undelivered = Vec::new();
+    for delivery in journal.files_of(number).map_err(store_error)? {
+        if !is_delivered(dest, &delivery)? {
+            undelivered.push(delivery.path);
+        }
+    }
+    journal.settle(number, now(), undelivered).map_err(store_error)
 }
 
 /// Whether what was about to get its name has it.

@@ -71,7 +71,12 @@ impl Writer<'_> {
         known: Option<&Known>,
         hash: &Digest,
     ) -> Result<Verdict, Stop> {
-        if let Some(known) = known.filter(|known| known.delivery.hash == *hash) {
+        let is_it = |known: &&Known| {
+            let delivery = &known.delivery;
+            let has_size = matches!(entry.kind, EntryKind::File { size } if size == delivery.size);
+            !delivery.is_link && has_size && delivery.hash == *hash
+        };
+        if let Some(known) = known.filter(is_it) {
             // What this transfer delivered is the user's, whatever became of it since.
             if known.by_this {
                 return Ok(Verdict::Delivered);
@@ -145,7 +150,7 @@ impl Writer<'_> {
         let EntryKind::File { size } = entry.kind else { return };
         if matches!(verdict, Verdict::Delivered | Verdict::There) {
             self.delivered_files += 1;
-            self.delivered_bytes += size;
+            self.delivered_bytes = self.delivered_bytes.saturating_add(size);
         }
     }
 

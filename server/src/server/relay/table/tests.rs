@@ -112,6 +112,8 @@ fn the_first_bind_needs_no_challenge_from_where_the_client_is_registered() {
     let challenged = |answer| matches!(answer, Some(BindFrame::Challenge { .. }));
     let answer = relay.table.bind_frame(&first(Side::Callee), callee, ELSEWHERE, relay.now);
     assert!(challenged(answer), "it is registered from another address");
+    let answer = relay.table.bind_frame(&first(Side::Callee), caller, ORIGIN, relay.now);
+    assert!(challenged(answer), "the address is somebody's");
     let moved = KEY.bind(SESSION, Side::Caller, 2, NO_COOKIE);
     let answer = relay.table.bind_frame(&moved, target(9), ORIGIN, relay.now);
     assert!(challenged(answer), "only the first");
