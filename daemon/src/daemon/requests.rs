@@ -313,12 +313,10 @@ impl Daemon {
     }
 }
 
-/// A text is shown in place of the names if it can be the one file that is sent. Control characters,
-/// which are many times as long where they are quoted, are in no text that a person writes.
+/// A text is shown in place of the names if it can be the one file that is sent.
 fn shown_text(text: String, totals: Totals) -> Option<String> {
     let is_it = totals.files == 1 && totals.bytes == text.len() as u64;
-    let is_plain = |text: &str| !text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
-    Some(text).filter(|text| !text.is_empty() && is_it && is_plain(text))
+    Some(text).filter(|text| !text.is_empty() && is_it)
 }
 
 /// Whether what a message means depends on how its transfer ended.
