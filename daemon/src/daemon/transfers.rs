@@ -184,7 +184,8 @@ impl Daemon {
             return;
         }
         let before = (transfer.record.view.state, transfer.record.plan.clone());
-        transfer.note();
+        // Looked at before it is noted: what comes in between is looked at again, and an end is not
+        // taken for noted that has not been.
         let (state, fault) = match &transfer.running {
             Some(running) => {
                 let progress = running.progress.borrow();
@@ -192,6 +193,7 @@ impl Daemon {
             }
             None => return,
         };
+        transfer.note();
         if state.is_over() {
             transfer.running = None;
             transfer.record.view.rate = 0;
