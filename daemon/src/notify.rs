@@ -19,6 +19,8 @@ mod linux;
 #[cfg(target_os = "macos")]
 mod macos;
 mod note;
+#[cfg(any(target_os = "macos", windows))]
+mod unconfined;
 #[cfg(windows)]
 mod windows;
 

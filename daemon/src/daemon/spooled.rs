@@ -1,6 +1,7 @@
 //! What is sent without having been a file: standard input, which the control socket brings, and texts.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 
 use filefleet_ctl::proto::{ControlError, MAX_TEXT, Reply, SendOptions};
 
@@ -86,15 +87,6 @@ impl Daemon {
         self.on_sources_found(&to, plan, answer);
     }
 
-    /// Removes what the spool kept for a transfer that has ended.
-    pub(super) fn release_spooled(&self, record: &TransferRecord) {
-        let plan = record.plan.outgoing().filter(|plan| plan.spooled);
-        for source in plan.map(Outgoing::sources).unwrap_or_default() {
-            let spool = self.spool.clone();
-            self.tasks.spawn_blocking(move || spool.release(&source));
-        }
-    }
-
     /// Removes what no transfer needs that has not ended: a stop cut its sender or its removal off.
     pub(super) async fn clear_spool(&self) {
         let open = self.transfers.values().filter(|transfer| !transfer.is_final());
@@ -107,6 +99,12 @@ impl Daemon {
             tracing::warn!("the spool was not cleared");
         }
     }
+}
+
+/// What the spool keeps for a transfer.
+pub(super) fn spooled_of(record: &TransferRecord) -> Vec<PathBuf> {
+    let plan = record.plan.outgoing().filter(|plan| plan.spooled);
+    plan.map(Outgoing::sources).unwrap_or_default()
 }
 
 fn check_name(name: &str) -> Result<(), ControlError> {

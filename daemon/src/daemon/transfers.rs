@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::outbox::{Retry, listed};
+use super::spooled::spooled_of;
 use super::{Answer, Daemon, Event, unix_now};
 use crate::control::{error, view};
 use crate::error::DaemonError;
@@ -230,14 +231,13 @@ impl Daemon {
     /// A transfer has ended by itself.
     fn ended(&mut self, record: &TransferRecord, fault: Option<&Fault>) {
         tracing::info!(transfer = %record.id, state = ?record.view.state, "transfer ended");
-        self.save_transfer(record.clone());
+        self.save_ended(record.clone());
         let cancelled = Cause::Reason(Reason::Cancelled);
         // The run itself could tell only within a session.
         if fault.is_some_and(|fault| fault.cause == cancelled && !fault.by_peer) {
             self.tell_cancelled(record.id);
         }
         self.answer_cancels(record.id);
-        self.release_spooled(record);
         self.forget_oldest();
     }
 
@@ -259,9 +259,8 @@ impl Daemon {
         if record.plan.is_incoming() {
             self.remove_partial(&record);
         }
-        self.release_spooled(&record);
         self.show(&Shown::Transfer(record.view.clone()));
-        self.save_transfer(record);
+        self.save_ended(record);
         self.forget_oldest();
         self.look_at_outbox();
     }
@@ -279,6 +278,20 @@ impl Daemon {
             _ => TransferState::Failed,
         };
         self.end_with(id, state, Some(error));
+    }
+
+    /// Saves what has ended, and only then removes what the spool kept for it: one that is tried again
+    /// after a restart has its content.
+    fn save_ended(&self, record: TransferRecord) {
+        let (store, spool) = (self.store.clone(), self.spool.clone());
+        self.save(async move {
+            let spooled = spooled_of(&record);
+            store.put_transfer(record).await?;
+            // It waits for a disk. One that is stopped leaves it to the next start.
+            let release = move || spooled.iter().for_each(|source| spool.release(source));
+            let _ = tokio::task::spawn_blocking(release).await;
+            Ok(())
+        });
     }
 
     pub(super) fn save_transfer(&self, record: TransferRecord) {

@@ -2,13 +2,14 @@
 //! program without windows has not; the tray's menu and `ffctl` answer requests. `osascript` shows
 //! them, which needs neither a bundle nor a framework here.
 
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use super::Outside;
 use super::board::{Change, Handle};
 use super::note::Note;
+use super::unconfined::off_the_loop;
+pub(super) use super::unconfined::{open, show};
 
 /// The note's texts are arguments, so that nothing in them is taken for a script.
 const SCRIPT: [&str; 3] = [
@@ -54,21 +55,4 @@ fn display(note: &Note) -> Result<(), String> {
         Ok(status) => Err(status.to_string()),
         Err(error) => Err(error.to_string()),
     }
-}
-
-/// Opens a file or folder.
-pub(super) async fn open(file_path: PathBuf) -> Result<(), String> {
-    off_the_loop(move || filefleet_ctl::open::open(&file_path)).await
-}
-
-/// Shows the first of some files where it lies.
-pub(super) async fn show(paths: Vec<PathBuf>) -> Result<(), String> {
-    off_the_loop(move || paths.first().map_or(Ok(()), |first| filefleet_ctl::open::show(first)))
-        .await
-}
-
-async fn off_the_loop(
-    work: impl FnOnce() -> Result<(), String> + Send + 'static,
-) -> Result<(), String> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
 }

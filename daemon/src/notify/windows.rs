@@ -2,7 +2,6 @@
 //! toast cannot be taken away or changed from here: a click on one whose request is gone finds nothing
 //! on the board, and does nothing.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use notify_rust::{Notification, NotificationResponse, Urgency};
@@ -13,6 +12,8 @@ use winreg::enums::HKEY_CURRENT_USER;
 use super::Outside;
 use super::board::{Change, Handle};
 use super::note::Note;
+use super::unconfined::off_the_loop;
+pub(super) use super::unconfined::{open, show};
 
 /// Who shows them; Windows shows none of an application that it does not know.
 const APP_ID: &str = "FileFleet.FileFleet";
@@ -111,21 +112,4 @@ async fn show_toast(
 fn introduce() -> std::io::Result<()> {
     let (key, _) = RegKey::predef(HKEY_CURRENT_USER).create_subkey(format!(r"{APPS}\{APP_ID}"))?;
     key.set_value("DisplayName", &"FileFleet")
-}
-
-/// Opens a file or folder.
-pub(super) async fn open(file_path: PathBuf) -> Result<(), String> {
-    off_the_loop(move || filefleet_ctl::open::open(&file_path)).await
-}
-
-/// Shows the first of some files where it lies.
-pub(super) async fn show(paths: Vec<PathBuf>) -> Result<(), String> {
-    off_the_loop(move || paths.first().map_or(Ok(()), |first| filefleet_ctl::open::show(first)))
-        .await
-}
-
-async fn off_the_loop(
-    work: impl FnOnce() -> Result<(), String> + Send + 'static,
-) -> Result<(), String> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
 }

@@ -12,10 +12,13 @@ use std::path::Path;
 use filefleet_server::protos::certificate::IdentityKey;
 
 use super::*;
+use crate::policy::Update;
 use crate::store::Store;
 use crate::transfer::TransferId;
-use crate::transfer::buffer::Pool;
+use crate::transfer::buffer::{Buffer, Pool};
 use crate::transfer::hash::{self, BLOCK, Digest};
+use crate::transfer::proto::{BlockHeader, Verdict};
+use crate::transfer::receive::streams::Share;
 use crate::transfer::testing::{entry, file, folder, names, obey_permissions, symlink};
 
 const MIB: usize = 1 << 20;

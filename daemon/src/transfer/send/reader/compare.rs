@@ -88,14 +88,18 @@ impl Offers {
     }
 }
 
-/// The hash of an entry's content; `None` for what is no file, cannot be read, or changes meanwhile.
-fn hash_of(source: &Source, entry: &Entry) -> Option<Digest> {
+/// The hash of an entry's content; `None` for what is no file, cannot be read, or changes meanwhile, and
+/// when nobody wants it any more.
+fn hash_of(source: &Source, entry: &Entry, is_wanted: impl Fn() -> bool) -> Option<Digest> {
     let EntryKind::File { .. } = entry.kind else { return None };
     let file = source.open(&entry.path).ok()?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; usize::try_from(BLOCK).expect("a block fits memory")];
     let mut offset = 0;
     while offset < file.size() {
+        if !is_wanted() {
+            return None;
+        }
         match file.read_block(offset, &mut buffer).ok()? {
             0 => return None,
             read => {
@@ -118,7 +122,12 @@ impl Reader {
         };
         offers.bytes += ENTRY_LEN + entry.path.as_bytes().len() + target;
         if offers.checksum {
-            offers.hashes.push(hash_of(&self.source, &entry).unwrap_or(NO_HASH));
+            let is_wanted = || !self.steps.is_closed();
+            let hash = hash_of(&self.source, &entry, is_wanted);
+            if !is_wanted() {
+                return Err(Stopped);
+            }
+            offers.hashes.push(hash.unwrap_or(NO_HASH));
         }
         offers.batch.push(entry);
         let full = offers.batch.len() == usize::from(MAX_OFFERED);
