@@ -77,6 +77,8 @@ pub(crate) enum Event {
     NotReached { id: TransferId },
     /// What is to be sent is there.
     SourcesFound { to: Name, plan: Outgoing, answer: Answer },
+    /// A transfer that was to be taken on could not be written down.
+    NotKept { id: TransferId, why: String, answer: Answer },
     /// What was not in a file lies in the spool.
     Spooled { spooled: Spooled, answer: Answer },
     /// A page that was asked of a request's sender should have come by now.
@@ -297,6 +299,7 @@ impl Daemon {
             }
             Event::NotReached { id } => self.show_request(id),
             Event::SourcesFound { to, plan, answer } => self.on_sources_found(&to, plan, answer),
+            Event::NotKept { id, why, answer } => self.on_not_kept(id, &why, answer),
             Event::Spooled { spooled, answer } => self.on_spooled(spooled, answer),
             Event::PageLate { id, offset } => self.on_page_late(id, offset),
             Event::Warning(text) => self.warn(text),

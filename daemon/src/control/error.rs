@@ -52,6 +52,12 @@ pub(crate) fn request_id(text: &str) -> Result<TransferId, ControlError> {
     text.parse().map_err(|()| no_such_request())
 }
 
+/// A transfer that could not be written down.
+pub(crate) fn not_kept(why: &str) -> ControlError {
+    new(ErrorCode::Internal, format!("it is not sent, for it cannot be written down: {why}"))
+        .with_hint("see whether the disk with your home folder is full")
+}
+
 pub(crate) fn no_such_transfer() -> ControlError {
     new(ErrorCode::NoSuchTransfer, "there is no such transfer").with_hint("see 'ffctl transfers'")
 }

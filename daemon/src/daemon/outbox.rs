@@ -22,6 +22,7 @@ use self::turns::{Queued, Turns};
 use super::transfers::{Transfer, new_record};
 use super::{Answer, Daemon, Event, unix_now};
 use crate::control::{error, view};
+use crate::error::chain;
 use crate::peer::Session;
 use crate::store::{Outgoing, Plan, TransferRecord};
 use crate::transfer::progress::{Fault, State};
@@ -118,12 +119,21 @@ impl Daemon {
         let label = view::label_of_sources(&plan.sources());
         let waits = plan.queue && self.is_awaited(to);
         let record = new_record(id, Direction::Outgoing, to, identity, label, Plan::Outgoing(plan));
-        let (store, saved) = (self.store.clone(), record.clone());
+        let (store, events, saved) = (self.store.clone(), self.events.clone(), record.clone());
         self.save(async move {
-            let saved = store.put_transfer(saved).await;
-            // Told when it is durable: what has an id is not lost.
-            let _ = answer.send(Ok(Reply::SendStarted { transfer: id.to_string() }));
-            saved
+            match store.put_transfer(saved).await {
+                // Told when it is durable: what has an id is not lost.
+                Ok(()) => {
+                    let _ = answer.send(Ok(Reply::SendStarted { transfer: id.to_string() }));
+                    Ok(())
+                }
+                Err(error) => {
+                    let why = chain(&error);
+                    // A loop that has ended needs to do nothing any more.
+                    let _ = events.send(Event::NotKept { id, why, answer }).await;
+                    Err(error)
+                }
+            }
         });
         self.show(&Shown::Transfer(record.view.clone()));
         self.transfers.insert(id, Transfer::fresh(record));

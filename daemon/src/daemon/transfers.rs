@@ -330,12 +330,22 @@ impl Daemon {
             Err(error) => return drop(answer.send(Err(error))),
         };
         transfer.cancels.push(answer);
-        match &transfer.running {
+        let id = transfer.record.id;
+        self.give_up(id);
+    }
+
+    /// A transfer could not be written down: who asked for it hears so, and it is not carried out.
+    pub(super) fn on_not_kept(&mut self, id: TransferId, why: &str, answer: Answer) {
+        let _ = answer.send(Err(error::not_kept(why)));
+        if self.transfers.get(&id).is_some_and(|transfer| !transfer.is_final()) {
+            self.give_up(id);
+        }
+    }
+
+    fn give_up(&mut self, id: TransferId) {
+        match self.transfers.get(&id).and_then(|transfer| transfer.running.as_ref()) {
             Some(running) => running.cancel.cancel(),
-            None => {
-                let id = transfer.record.id;
-                self.cancel_resting(id);
-            }
+            None => self.cancel_resting(id),
         }
     }
 

@@ -26,6 +26,21 @@ fn states(user: &User) -> Vec<Value> {
 }
 
 #[test]
+fn what_cannot_be_written_down_is_not_taken_on() {
+    let mut pair = Pair::trusting();
+    pair.bob.stop().done();
+    pair.alice.stop().done();
+    let database = rusqlite::Connection::open(pair.alice.database()).unwrap();
+    pair.alice.start();
+    let mut watching = pair.alice.watch();
+    database.execute("ALTER TABLE transfers RENAME TO gone", []).unwrap();
+    pair.alice.send("bob", &[&pair.alice.note("letter")]).failed(1, "internal");
+    watching.until("transfer", |transfer| transfer["state"] == "cancelled");
+    database.execute("ALTER TABLE gone RENAME TO transfers", []).unwrap();
+    pair.alice.send("bob", &[&pair.alice.note("letter 2")]).queued("offline");
+}
+
+#[test]
 fn what_was_sent_while_the_receiver_was_off_arrives_once_when_both_are_on() {
     let mut pair = Pair::trusting();
     pair.bob.stop().done();
