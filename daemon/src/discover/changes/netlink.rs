@@ -1,11 +1,16 @@
 //! What the kernel says about links, addresses and routes (rtnetlink(7)), as far as it matters.
 
+mod addresses;
+
 use std::{collections::HashMap, io};
 
 use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, netlink::SocketAddrNetlink, socket_with,
+    AddressFamily, SendFlags, SocketFlags, SocketType, bind, netlink::SocketAddrNetlink, send,
+    socket_with,
 };
 use tokio::net::UnixDatagram;
+
+use self::addresses::Addresses;
 
 /// linux/rtnetlink.h, RTMGRP_*: links, and addresses and routes of both families.
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
@@ -13,6 +18,11 @@ const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
 const LINKS: [u16; 2] = [16, 17];
 const ADDRESSES: [u16; 2] = [20, 21];
 const ROUTES: [u16; 2] = [24, 25];
+/// linux/rtnetlink.h, RTM_GETADDR: asks for all addresses.
+const GET_ADDRESSES: u16 = 22;
+/// linux/netlink.h, NLM_F_REQUEST and NLM_F_DUMP of a request for a list, NLM_F_MULTI of its items.
+const REQUEST_LIST: u16 = 0x1 | 0x300;
+const LIST_ITEM: u16 = 0x2;
 /// linux/netlink.h, struct nlmsghdr.
 const HEADER_LEN: usize = 16;
 /// linux/if.h: up, running, and the layer below is up.
@@ -27,11 +37,16 @@ const BUFFER_LEN: usize = 32 * 1024;
 pub(super) struct Netlink {
     /// In the type that waits for and receives datagrams of whatever family it is given.
     socket: UnixDatagram,
-    links: Links,
+    known: Known,
 }
 
-/// The state of the links that were heard of.
-type Links = HashMap<u32, u32>;
+/// What was heard of.
+#[derive(Debug, Default)]
+struct Known {
+    /// The state of links.
+    links: HashMap<u32, u32>,
+    addresses: Addresses,
+}
 
 impl Netlink {
     pub(super) fn open() -> io::Result<Self> {
@@ -40,7 +55,19 @@ impl Netlink {
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
         bind(&socket, &SocketAddrNetlink::new(0, GROUPS))?;
         let socket = UnixDatagram::from_std(socket.into())?;
-        Ok(Self { socket, links: Links::new() })
+        let mut netlink = Self { socket, known: Known::default() };
+        netlink.ask_for_addresses();
+        Ok(netlink)
+    }
+
+    /// Begins anew with what is known of addresses. Where it cannot be asked for, each address counts
+    /// as new when it is heard of first.
+    fn ask_for_addresses(&mut self) {
+        self.known.addresses = Addresses::default();
+        let request = message(GET_ADDRESSES, REQUEST_LIST, &[0; 8]);
+        if let Err(error) = send(&self.socket, &request, SendFlags::empty()) {
+            tracing::debug!(%error, "the kernel lists no addresses");
+        }
     }
 
     /// Waits for a change that matters. Cancel-safe.
@@ -48,48 +75,80 @@ impl Netlink {
         let mut buffer = vec![0; BUFFER_LEN];
         loop {
             match self.socket.recv(&mut buffer).await {
-                Ok(length) if matters(&buffer[..length], &mut self.links) => return,
+                Ok(length) if self.known.learn(&buffer[..length]) => return,
                 Ok(_) => {}
                 // So much has happened that some of it was lost.
-                Err(_) => return,
+                Err(_) => {
+                    self.ask_for_addresses();
+                    return;
+                }
             }
         }
     }
 }
 
-/// Whether any of these messages says more than is known.
-fn matters(mut messages: &[u8], links: &mut Links) -> bool {
-    let mut matters = false;
-    while let Some((kind, body, rest)) = first(messages) {
-        messages = rest;
-        matters |= if LINKS.contains(&kind) {
-            link_changed(body, kind, links)
-        } else if ROUTES.contains(&kind) {
-            is_default_route(body)
-        } else {
-            ADDRESSES.contains(&kind)
-        };
+impl Known {
+    /// Whether any of these messages says that something is otherwise than before.
+    fn learn(&mut self, mut messages: &[u8]) -> bool {
+        let mut changed = false;
+        while let Some((message, rest)) = Message::first(messages) {
+            messages = rest;
+            changed |= self.learn_one(&message);
+        }
+        changed
     }
-    matters
+
+    fn learn_one(&mut self, message: &Message<'_>) -> bool {
+        let Message { kind, flags, body } = *message;
+        match kind {
+            kind if LINKS.contains(&kind) => self.link_changed(kind, body),
+            kind if ROUTES.contains(&kind) => is_default_route(body),
+            kind if ADDRESSES.contains(&kind) => {
+                let changed = self.addresses.learn(body, kind == ADDRESSES[0]);
+                changed && flags & LIST_ITEM == 0
+            }
+            _ => false,
+        }
+    }
+
+    /// struct ifinfomsg: family u8, pad u8, type u16, index i32, flags u32. Wireless links say much
+    /// that is nothing new.
+    fn link_changed(&mut self, kind: u16, body: &[u8]) -> bool {
+        let (Some(index), Some(flags)) = (number(body, 4), number(body, 8)) else { return false };
+        match kind == LINKS[0] {
+            true => self.links.insert(index, flags & IFF) != Some(flags & IFF),
+            false => self.links.remove(&index).is_some(),
+        }
+    }
 }
 
-/// Type and content of the first message, and those after it.
-fn first(messages: &[u8]) -> Option<(u16, &[u8], &[u8])> {
-    let length = usize::try_from(number(messages, 0)?).ok()?;
-    let kind = u16::from_ne_bytes(messages.get(4..6)?.try_into().ok()?);
-    let body = messages.get(HEADER_LEN..length)?;
-    let rest = messages.get(length.next_multiple_of(4)..).unwrap_or_default();
-    Some((kind, body, rest))
+/// struct nlmsghdr: length u32, type u16, flags u16, sequence u32, port u32; then the content.
+#[derive(Debug)]
+struct Message<'a> {
+    kind: u16,
+    flags: u16,
+    body: &'a [u8],
 }
 
-/// struct ifinfomsg: family u8, pad u8, type u16, index i32, flags u32. Wireless links say much that
-/// is nothing new.
-fn link_changed(body: &[u8], kind: u16, links: &mut Links) -> bool {
-    let (Some(index), Some(flags)) = (number(body, 4), number(body, 8)) else { return false };
-    match kind == LINKS[0] {
-        true => links.insert(index, flags & IFF) != Some(flags & IFF),
-        false => links.remove(&index).is_some(),
+impl<'a> Message<'a> {
+    /// The first message, and those after it.
+    fn first(messages: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let length = usize::try_from(number(messages, 0)?).ok()?;
+        let half = |at: usize| Some(u16::from_ne_bytes(messages.get(at..at + 2)?.try_into().ok()?));
+        let body = messages.get(HEADER_LEN..length)?;
+        let rest = messages.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((Self { kind: half(4)?, flags: half(6)?, body }, rest))
     }
+}
+
+fn message(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(HEADER_LEN + body.len()).expect("requests are short");
+    let mut message = length.to_ne_bytes().to_vec();
+    message.extend([kind, flags].map(u16::to_ne_bytes).concat());
+    message.resize(HEADER_LEN, 0);
+    message.extend(body);
+    message.resize(message.len().next_multiple_of(4), 0);
+    message
 }
 
 /// struct rtmsg: family, length of the destination's prefix, …, at 4 the table.
@@ -102,57 +161,4 @@ fn number(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn message(kind: u16, body: &[u8]) -> Vec<u8> {
-        let length = u32::try_from(HEADER_LEN + body.len()).unwrap_or_default();
-        let mut message = length.to_ne_bytes().to_vec();
-        message.extend(kind.to_ne_bytes());
-        message.resize(HEADER_LEN, 0);
-        message.extend(body);
-        message.resize(message.len().next_multiple_of(4), 0);
-        message
-    }
-
-    fn link(index: u32, flags: u32) -> Vec<u8> {
-        message(LINKS[0], &[&[0; 4], &index.to_ne_bytes()[..], &flags.to_ne_bytes()].concat())
-    }
-
-    #[test]
-    fn a_link_matters_when_its_state_is_another() {
-        let mut links = Links::new();
-        assert!(matters(&link(2, 0x1), &mut links));
-        assert!(!matters(&link(2, 0x1 | 0x1000), &mut links));
-        assert!(matters(&link(2, 0x1_0041), &mut links));
-        let gone = message(LINKS[1], &[&[0; 4], &2_u32.to_ne_bytes()[..], &[0; 4]].concat());
-        assert!(matters(&gone, &mut links));
-        assert!(!matters(&gone, &mut links));
-    }
-
-    #[test]
-    fn addresses_and_default_routes_matter_wherever_they_stand() {
-        let (address, default) = (message(20, &[0; 8]), message(24, &[2, 0, 0, 0, 254, 0]));
-        let (network, local) = (message(24, &[2, 24, 0, 0, 254]), message(24, &[2, 0, 0, 0, 255]));
-        let mut links = Links::new();
-        assert!(matters(&address, &mut links) && matters(&default, &mut links));
-        assert!(!matters(&[network.clone(), local.clone()].concat(), &mut links));
-        assert!(matters(&[network, local, default].concat(), &mut links));
-    }
-
-    proptest! {
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
-            matters(&bytes, &mut Links::new());
-        }
-    }
-
-    /// An interface that goes up in a network namespace of this thread's own would do, but needs
-    /// root; that the socket opens is what differs from machine to machine.
-    #[tokio::test]
-    async fn the_kernel_lets_anybody_listen() {
-        assert!(Netlink::open().is_ok());
-    }
-}
+mod tests;
