@@ -25,7 +25,8 @@ pub(in crate::peer) struct LinkEnd {
     pub(in crate::peer) id: LinkId,
     /// What the peer said, if it was the peer who closed and said anything we know.
     pub(in crate::peer) code: Option<CloseCode>,
-    /// Whether the peer broke the protocol.
+    /// Whether the peer broke the protocol. Then the connection is still open: the peer may call
+    /// again as soon as it is told, and the session must be over by then.
     pub(in crate::peer) violation: bool,
     /// Takes the goodbye, if that is ours to say.
     goodbye: Option<OwnPath>,
@@ -46,7 +47,7 @@ impl LinkEnd {
 #[derive(Debug)]
 pub(in crate::peer) struct Wiring {
     /// Frames from the peer. While it is full the link reads no more, and QUIC holds the peer back.
-    pub(in crate::peer) frames: mpsc::Sender<(LinkId, Frame)>,
+    pub(in crate::peer) frames: mpsc::Sender<Frame>,
     /// Messages for the peer; holds a whole window, so that the session never waits.
     pub(in crate::peer) messages: mpsc::Receiver<Message>,
     /// What has been delivered here; only the last word counts.
@@ -66,7 +67,7 @@ impl Opened {
         let Self { id, kind, connection, path, mut send, mut recv, .. } = self;
         let Wiring { frames, messages, acks, streams } = wiring;
         let error = tokio::select! {
-            error = read_frames(id, &mut recv, &frames) => error,
+            error = read_frames(&mut recv, &frames) => error,
             error = write_frames(&mut send, messages, acks) => error,
             error = accept_streams(id, kind, &connection, &streams) => error,
             () = gone(path.as_ref()) => LinkError::Gone(Gone),
@@ -75,9 +76,12 @@ impl Opened {
         let code = connection.close_reason().as_ref().and_then(CloseCode::of);
         let violation = connection.close_reason().is_none()
             && !matches!(error, LinkError::Gone(_) | LinkError::Write(_));
-        connection.close(error.code().wire(), b"");
+        if !violation {
+            connection.close(error.code().wire(), b"");
+        }
         tracing::debug!(link = id.0, ?kind, %error, ?code, "link ended");
-        let ours = matches!(connection.close_reason(), Some(ConnectionError::LocallyClosed));
+        let closed = connection.close_reason();
+        let ours = violation || matches!(closed, Some(ConnectionError::LocallyClosed));
         LinkEnd { id, code, violation, goodbye: path.filter(|_| ours) }
     }
 }
@@ -98,16 +102,12 @@ impl OwnPath {
     }
 }
 
-async fn read_frames(
-    id: LinkId,
-    recv: &mut RecvStream,
-    frames: &mpsc::Sender<(LinkId, Frame)>,
-) -> LinkError {
+async fn read_frames(recv: &mut RecvStream, frames: &mpsc::Sender<Frame>) -> LinkError {
     loop {
         match read_frame(recv).await {
             Ok(Some(frame)) => {
                 // The session is gone; it closes the connection.
-                let Ok(()) = frames.send((id, frame)).await else { std::future::pending().await };
+                let Ok(()) = frames.send(frame).await else { std::future::pending().await };
             }
             Ok(None) => {}
             Err(error) => return error,

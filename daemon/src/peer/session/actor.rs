@@ -24,7 +24,7 @@ use tokio::{
 
 use super::{
     super::{
-        CloseReason, ConnectError, IncomingStream, LinkId, Peer, PeerEvent,
+        CloseReason, ConnectError, IncomingStream, Peer, PeerEvent,
         close::CloseCode,
         frame::{Frame, Kind},
         link::{FAREWELL, LinkEnd, LinkError, Local, Opened},
@@ -87,8 +87,8 @@ pub(in crate::peer) struct SessionActor {
     announcement: Option<PeerEvent>,
     engine: mpsc::Sender<Bytes>,
     streams: mpsc::Sender<IncomingStream>,
-    frames: mpsc::Receiver<(LinkId, Frame)>,
-    frames_in: mpsc::Sender<(LinkId, Frame)>,
+    frames: mpsc::Receiver<Frame>,
+    frames_in: mpsc::Sender<Frame>,
     waiters: Vec<Waiter>,
     outbox: Outbox,
     inbox: Inbox,
@@ -119,7 +119,7 @@ enum Input {
     Dialled(SocketAddr, Result<Opened, LinkError>),
     Found(driver::Event),
     Ended(LinkEnd),
-    Frame(LinkId, Frame),
+    Frame(Frame),
     Outgoing(Option<Bytes>),
     Deliver(Option<Bytes>),
     Announced,
@@ -225,7 +225,7 @@ impl SessionActor {
             command = self.commands.recv() => Input::Command(command),
             Ok(()) = self.ends.wishes.changed() => Input::Wishes,
             () = self.changes.next() => Input::NetworkChanged,
-            Some((link, frame)) = self.frames.recv() => Input::Frame(link, frame),
+            Some(frame) = self.frames.recv() => Input::Frame(frame),
             permit = self.events.reserve(), if announce => {
                 // A daemon that no longer listens is about to end.
                 if let (Ok(permit), Some(event)) = (permit, self.announcement.take()) {
@@ -257,7 +257,7 @@ impl SessionActor {
             Input::Dialled(remote, opened) => self.on_dialled(remote, opened),
             Input::Found(found) => self.on_found(found),
             Input::Ended(end) => self.on_link_end(end),
-            Input::Frame(link, frame) => self.on_frame(link, frame),
+            Input::Frame(frame) => self.on_frame(frame),
             Input::Outgoing(Some(message)) => self.say(Kind::ENGINE, message),
             Input::Deliver(Some(_)) => self.on_delivered(),
             // This actor holds a session itself, so that neither channel closes.
@@ -384,11 +384,14 @@ impl SessionActor {
             Ending::Replaced(_) => CloseReason::Replaced,
         };
         tracing::info!(peer = %self.peer.name, ?reason, "session over");
+        // Before the peer can hear of it: what it calls or dials for from then on is for the next
+        // session.
+        self.ends.links.send_replace(Vec::new());
+        self.ends.closed.send_replace(Some(reason));
+        self.give_up_linking();
         for connection in self.links.connections() {
             connection.close(reason.code().wire(), b"");
         }
-        self.ends.links.send_replace(Vec::new());
-        self.ends.closed.send_replace(Some(reason));
         let failure = self.failure.take().unwrap_or(match reason {
             CloseReason::TimedOut => ConnectError::TimedOut,
             reason => ConnectError::Failed(reason),

@@ -92,7 +92,7 @@ impl Links {
         &mut self,
         link: &Opened,
         acknowledged: u64,
-        frames: mpsc::Sender<(LinkId, Frame)>,
+        frames: mpsc::Sender<Frame>,
         streams: mpsc::Sender<super::super::IncomingStream>,
     ) -> Wiring {
         let (messages, messages_end) = mpsc::channel(WINDOW);

@@ -6,6 +6,7 @@ use filefleet_server::{
     client::{self, Call},
     protos::certificate::DeviceCertificate,
 };
+use tokio::task::JoinSet;
 
 use super::{
     super::{
@@ -16,7 +17,8 @@ use super::{
             link::{LinkEnd, LinkError, Opened},
         },
         command::Ending,
-        direct::MAX_DIRECT,
+        direct::{Direct, MAX_DIRECT},
+        recall::Recall,
     },
     Flow, SessionActor, TICKETS, ticket_of,
 };
@@ -33,6 +35,10 @@ impl SessionActor {
     }
 
     pub(super) fn on_opened(&mut self, link: Opened) -> Flow {
+        // What the peer has given up by now says nothing of the session that it has now.
+        if let Some(error) = link.connection.close_reason() {
+            return self.on_failed(&error.into());
+        }
         match self.their_incarnation {
             Some(theirs) if theirs != link.incarnation => {
                 return ControlFlow::Break(Ending::Replaced(Box::new(link)));
@@ -160,6 +166,13 @@ impl SessionActor {
         }
     }
 
+    /// Leaves nothing that could still become a link of this session.
+    pub(super) fn give_up_linking(&mut self) {
+        (self.opening, self.dialling) = (JoinSet::new(), JoinSet::new());
+        self.recall = Recall::default();
+        self.direct = Direct::default();
+    }
+
     pub(super) fn on_called(&mut self, called: Result<Call, client::Error>) -> Flow {
         match called {
             Ok(call) if is_same(&call.certificate, &self.peer.certificate) => {
@@ -173,12 +186,12 @@ impl SessionActor {
 
     pub(super) fn on_link_end(&mut self, end: LinkEnd) -> Flow {
         let LinkEnd { id, code, violation, .. } = end;
-        let kind = self.links.kind(id);
-        self.drop_link(id);
         self.goodbyes.spawn(end.say_goodbye());
         if violation {
             return ControlFlow::Break(Ending::Closed(CloseReason::Protocol));
         }
+        let kind = self.links.kind(id);
+        self.drop_link(id);
         match (code, code.and_then(CloseReason::of_peer)) {
             (_, Some(reason)) => return ControlFlow::Break(Ending::Closed(reason)),
             (Some(_), None) => {}

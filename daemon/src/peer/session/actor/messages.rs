@@ -6,8 +6,7 @@ use bytes::Bytes;
 
 use super::{
     super::super::{
-        CloseReason, LinkId,
-        close::CloseCode,
+        CloseReason,
         frame::{Frame, Kind},
         mailbox::Violation,
     },
@@ -16,14 +15,13 @@ use super::{
 use crate::connect::offer::Offer;
 
 impl SessionActor {
-    pub(super) fn on_frame(&mut self, link: LinkId, frame: Frame) -> Flow {
+    pub(super) fn on_frame(&mut self, frame: Frame) -> Flow {
         let valid = match frame {
             Frame::Message(message) => self.inbox.receive(message),
             Frame::Ack(next) => self.outbox.acked(next),
             Frame::Hello(_) => Err(Violation),
         };
         if valid.is_err() {
-            self.close_link(link, CloseCode::Protocol);
             return ControlFlow::Break(Ending::Closed(CloseReason::Protocol));
         }
         self.take_signals();
