@@ -4,6 +4,7 @@
 pub(super) mod actor;
 pub(super) mod command;
 mod direct;
+mod hearing;
 mod links;
 mod recall;
 

@@ -19,7 +19,7 @@ use filefleet_server::{
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Interval, MissedTickBehavior, interval, timeout},
+    time::{sleep_until, timeout},
 };
 
 use super::{
@@ -48,14 +48,19 @@ const GRACE: Duration = Duration::from_secs(5);
 const REFUSAL: Duration = Duration::from_millis(700);
 /// After this long without a guard and without messages or stream data the links are closed.
 const IDLE: Duration = Duration::from_secs(60);
-/// How often the links' counters are looked at.
-const TICK: Duration = Duration::from_millis(500);
+/// How often the links' counters are looked at, and how often while links are in doubt.
+const TICK: Duration = Duration::from_millis(250);
+const TICK_IN_DOUBT: Duration = Duration::from_millis(50);
 /// Commands of the peers' actor; it drops what does not fit, and the link in question fails.
 const COMMANDS: usize = 16;
 /// Frames from all links; while it is full, links do not read.
 const FRAMES: usize = 64;
 /// Messages that wait for the engine; beyond it nothing is acknowledged and the peer waits.
 const MESSAGES: usize = 32;
+
+/// How long a relayed link that is being opened is waited for before another call is made: both
+/// sides take part at once, unless one of them is out of reach.
+const HOPEFUL: Duration = Duration::from_secs(2);
 
 /// Calls whose refusal may still come in.
 const TICKETS: usize = 8;
@@ -106,6 +111,10 @@ pub(in crate::peer) struct SessionActor {
     /// Why those who wait get no session, if it is not how it ended.
     failure: Option<ConnectError>,
     active_at: Instant,
+    /// When the links' counters are looked at next.
+    look_at: Instant,
+    /// Until when those that are being opened may be waited for.
+    hopeful_until: Instant,
     /// When the last link or the first attempt at one ended.
     unlinked_at: Instant,
     /// Keeps the device's key admitted at the main endpoint.
@@ -174,6 +183,8 @@ impl SessionActor {
             tickets: VecDeque::new(),
             failure: None,
             active_at: Instant::now(),
+            look_at: Instant::now(),
+            hopeful_until: Instant::now(),
             unlinked_at: Instant::now(),
             _admitted: admitted,
         };
@@ -189,10 +200,8 @@ impl SessionActor {
     /// Runs until the session is over; how it ended, and the calls that came too late for it, which
     /// are for the next one. Aborting it drops the links, which closes them.
     pub(in crate::peer) async fn run(mut self) -> (Ending, Vec<Ticket>) {
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let ending = loop {
-            let input = self.next(&mut tick).await;
+            let input = self.next().await;
             if let ControlFlow::Break(ending) = self.handle(input) {
                 break ending;
             }
@@ -211,8 +220,8 @@ impl SessionActor {
         calls.collect()
     }
 
-    /// Every branch is cancel-safe: channels, joins, a tick.
-    async fn next(&mut self, tick: &mut Interval) -> Input {
+    /// Every branch is cancel-safe: channels, joins, a timer.
+    async fn next(&mut self) -> Input {
         let announce = self.announcement.is_some() && self.their_incarnation.is_some();
         let deliverable = self.inbox.next_kind() == Some(Kind::ENGINE);
         tokio::select! {
@@ -243,7 +252,7 @@ impl SessionActor {
             message = self.ends.outgoing.recv(), if self.outbox.has_room() => {
                 Input::Outgoing(message)
             }
-            _ = tick.tick() => Input::Tick,
+            () = sleep_until(self.look_at.into()) => Input::Tick,
         }
     }
 
@@ -345,6 +354,13 @@ impl SessionActor {
         for id in look.dead {
             self.close_link(id, CloseCode::Redundant);
         }
+        if look.sudden && self.is_needed() {
+            tracing::info!(peer = %self.peer.name, "a link is silent");
+            self.doubt_links();
+        } else if look.silent && self.is_needed() {
+            self.links.acknowledge(self.inbox.acknowledged());
+        }
+        self.look_at = now + if self.links.are_in_doubt(now) { TICK_IN_DOUBT } else { TICK };
         self.flush();
         self.show_links();
         if look.active || self.is_needed() {

@@ -10,7 +10,7 @@ use filefleet_server::protos::certificate::DeviceKey;
 
 use crate::connect::{
     driver::{Attempt, Connector, Event, Reachable},
-    offer::Offer,
+    offer::{Offer, Tag},
 };
 
 /// Direct links at a time: one to use, one to turn to.
@@ -29,6 +29,8 @@ pub(super) struct Direct {
     attempt: Option<Attempt>,
     /// Came before direct links were allowed.
     early: Option<Offer>,
+    /// Of the peer's last offer.
+    generation: Option<(Tag, u32)>,
     reachable: Vec<Reachable>,
     dialling: Vec<Taken>,
     looked_at: Option<Instant>,
@@ -49,12 +51,20 @@ impl Direct {
         }
     }
 
-    /// The peer says where it is.
-    pub(super) fn on_offer(&mut self, offer: Offer) {
+    /// The peer says where it is; whether it looks at everything again, as when its network has
+    /// changed. Then what was reachable has to answer again.
+    pub(super) fn on_offer(&mut self, offer: Offer) -> bool {
+        let generation = (offer.tag, offer.generation);
+        let anew = self.generation.replace(generation).is_some_and(|old| old != generation);
+        if anew {
+            self.reachable.clear();
+            self.dialling.clear();
+        }
         match &self.attempt {
             Some(attempt) => attempt.theirs(offer),
             None => self.early = Some(offer),
         }
+        anew
     }
 
     /// The peer has let the server say where it is.
@@ -86,9 +96,10 @@ impl Direct {
         self.reachable.sort_by_key(|known| (!known.on_link, known.rtt));
     }
 
-    /// A direct link died: everybody is asked again.
+    /// A direct link died: everybody is asked again, and what is being dialled counts no more.
     pub(super) fn restart(&mut self) {
         self.reachable.clear();
+        self.dialling.clear();
         self.looked_at = Some(Instant::now());
         if let Some(attempt) = &self.attempt {
             attempt.restart();

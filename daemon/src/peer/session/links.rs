@@ -6,10 +6,7 @@ use std::{
 };
 
 use quinn::Connection;
-use tokio::sync::{
-    mpsc::{self, error::TrySendError},
-    watch,
-};
+use tokio::sync::{mpsc, watch};
 
 use super::super::{
     LinkId, LinkKind, LinkView,
@@ -17,20 +14,25 @@ use super::super::{
     link::{Opened, Wiring},
     mailbox::WINDOW,
 };
-use super::direct::Taken;
+use super::{direct::Taken, hearing::Hearing};
 
 /// A link that has sent for this long without hearing anything is not used for anything new.
 const QUIET: Duration = Duration::from_millis(1500);
 /// A quiet link is given up after this if another one works, which then takes over what it was
 /// given; alone, QUIC's idle time-out decides.
 const DEAD: Duration = Duration::from_secs(3);
-/// For a while after the network has changed a link is quiet, and given up, much sooner.
+/// For a while after the network has changed, under either side, a link is quiet, and given up, much
+/// sooner: so long after this many of its round trips.
 const DOUBT: Duration = Duration::from_secs(5);
-const QUIET_IN_DOUBT: Duration = Duration::from_millis(400);
-const DEAD_IN_DOUBT: Duration = Duration::from_secs(1);
-/// A direct link whose round trip is so much longer than the relayed one's ranks behind it. Both
-/// are taken at the same time, while the direct link idles: then the queues of a line that both
-/// share are in both, and what the direct link fills itself is in neither.
+const QUIET_IN_DOUBT: (Duration, u32) = (Duration::from_millis(200), 2);
+const DEAD_IN_DOUBT: (Duration, u32) = (Duration::from_millis(400), 3);
+/// A link that has sent for this long without hearing anything, and as many of its round trips, is
+/// reason to doubt: a NAT that forgets, and a network that changes further away, tell nobody.
+const SUDDEN: (Duration, u32) = (Duration::from_millis(400), 4);
+/// A direct link whose round trip is so much longer than the relayed one's ranks behind it. At first
+/// both are taken at the same time: then the queue of a line that both share is in both. Later a
+/// link can only prove to be better than that, by its shortest one: what it carries itself, and
+/// what holds its packets up for a moment, is in its present one long after.
 const CLEARLY_SLOWER: u32 = 4;
 const SLOWER_SLACK: Duration = Duration::from_millis(50);
 /// Round trips that differ by less are the same; the older link is used.
@@ -42,13 +44,14 @@ pub(super) struct Links {
     live: BTreeMap<LinkId, Live>,
     /// Until when no link is trusted.
     doubt_until: Option<Instant>,
+    hearing: Hearing,
 }
 
 #[derive(Debug)]
 struct Live {
     view: LinkView,
     min_rtt: Duration,
-    /// Whether it is [`CLEARLY_SLOWER`].
+    /// Whether it is still [`CLEARLY_SLOWER`].
     slower: bool,
     ours: bool,
     messages: mpsc::Sender<Message>,
@@ -80,6 +83,10 @@ struct Counters {
 pub(super) struct Look {
     /// Whether any stream or message moved since the last look.
     pub(super) active: bool,
+    /// Whether the peer is to be asked to say something, for nothing comes in over any link.
+    pub(super) silent: bool,
+    /// Whether the best link, which was not in doubt, has gone quiet all of a sudden.
+    pub(super) sudden: bool,
     /// Links that say nothing, though others do.
     pub(super) quiet: Vec<LinkId>,
     /// Those of them that are to be given up.
@@ -137,10 +144,16 @@ impl Links {
         relayed.any(|live| !live.traffic.is_quiet())
     }
 
+    /// Whether links have to show that they work.
+    pub(super) fn are_in_doubt(&self, now: Instant) -> bool {
+        self.doubt_until.is_some_and(|until| now < until)
+    }
+
     /// The network has changed: links have to show that they work. (Each is to be given something
     /// to say.)
     pub(super) fn doubt(&mut self, now: Instant) {
         self.doubt_until = Some(now + DOUBT);
+        self.hearing.doubt();
         for live in self.live.values_mut() {
             live.traffic.unanswered_since.get_or_insert(now);
         }
@@ -162,14 +175,18 @@ impl Links {
         excess.into_iter().rev().map(|live| live.view.id).collect()
     }
 
-    /// Gives a message to the best link; `None` if there is no link or its queue is full.
-    pub(super) fn send(&self, message: &Message) -> Option<LinkId> {
-        let best = self.ranked().into_iter().next()?;
-        match best.messages.try_send(message.clone()) {
-            Ok(()) => Some(best.view.id),
-            // The queue holds a whole window: a link that is so far behind is about to die.
-            Err(TrySendError::Full(_) | TrySendError::Closed(_)) => None,
+    /// Gives a message to the best link; `None` if there is no link or its queue is full. While
+    /// links are in doubt the others get it, too: the peer takes it once, from whichever works.
+    pub(super) fn send(&self, message: &Message, now: Instant) -> Option<LinkId> {
+        let ranked = self.ranked();
+        let (best, others) = ranked.split_first()?;
+        // The queue holds a whole window: a link that is so far behind is about to die.
+        best.messages.try_send(message.clone()).ok()?;
+        for other in others.iter().filter(|_| self.are_in_doubt(now)) {
+            // One whose queue is full is no help.
+            let _ = other.messages.try_send(message.clone());
         }
+        Some(best.view.id)
     }
 
     /// Acknowledges on every link: whichever is alive tells the peer.
@@ -204,22 +221,32 @@ impl Links {
     /// Looks at the counters.
     pub(super) fn look(&mut self, now: Instant) -> Look {
         let mut look = Look::default();
+        let in_doubt = self.are_in_doubt(now);
+        let quiet_after =
+            |rtt| if in_doubt { QUIET.min(after(QUIET_IN_DOUBT, rtt)) } else { QUIET };
+        let dead_after = |rtt| if in_doubt { DEAD.min(after(DEAD_IN_DOUBT, rtt)) } else { DEAD };
         let relayed = self.relayed_rtt();
-        let in_doubt = self.doubt_until.is_some_and(|until| now < until);
-        let (quiet, dead) = if in_doubt { (QUIET_IN_DOUBT, DEAD_IN_DOUBT) } else { (QUIET, DEAD) };
         for live in self.live.values_mut() {
-            live.view.rtt = live.view.connection.rtt();
-            live.min_rtt = live.min_rtt.min(live.view.rtt);
-            let active = live.traffic.look(Counters::of(&live.view.connection), now, quiet);
-            if !active && live.view.kind != LinkKind::Relayed {
-                live.slower = is_slower(live.view.rtt, relayed);
+            let rtt = live.view.connection.rtt();
+            (live.view.rtt, live.min_rtt) = (rtt, live.min_rtt.min(rtt));
+            live.slower &= is_slower(live.min_rtt, relayed);
+            let counters = Counters::of(&live.view.connection);
+            if counters.heard != live.traffic.last.heard {
+                self.hearing.heard(now);
             }
-            look.active |= active;
+            look.active |= live.traffic.look(counters, now, quiet_after(rtt));
         }
+        let best = self.ranked().into_iter().next();
+        look.sudden = best.is_some_and(|best| {
+            !in_doubt && best.traffic.unanswered > after(SUDDEN, best.view.rtt)
+        });
+        look.silent = self.hearing.is_to_be_asked(now);
+        let is_steady = self.hearing.is_steady(now);
         if self.live.values().any(|live| !live.traffic.is_quiet()) {
             let quiet = self.live.values().filter(|live| live.traffic.is_quiet());
             look.quiet = quiet.clone().map(|live| live.view.id).collect();
-            let dead = quiet.filter(|live| live.traffic.unanswered > dead);
+            let is_dead = |live: &&Live| live.traffic.unanswered > dead_after(live.view.rtt);
+            let dead = quiet.filter(|live| is_steady && is_dead(live));
             look.dead = dead.map(|live| live.view.id).collect();
         }
         look
@@ -238,6 +265,11 @@ impl Links {
     pub(super) fn connection(&self, id: LinkId) -> Option<&Connection> {
         self.live.get(&id).map(|live| &live.view.connection)
     }
+}
+
+/// A time, and so many round trips more.
+fn after((time, trips): (Duration, u32), rtt: Duration) -> Duration {
+    time + rtt * trips
 }
 
 /// Whether a direct link's round trip is so much longer than the relayed one's.

@@ -20,11 +20,13 @@ pub(super) struct Recall {
     calls: JoinSet<Result<Call, client::Error>>,
     next: Instant,
     pause: Duration,
+    /// Whether this side knows best that it is time to call, whoever is first otherwise.
+    hurried: bool,
 }
 
 impl Default for Recall {
     fn default() -> Self {
-        Self { calls: JoinSet::new(), next: Instant::now(), pause: PAUSE }
+        Self { calls: JoinSet::new(), next: Instant::now(), pause: PAUSE, hurried: false }
     }
 }
 
@@ -37,6 +39,7 @@ impl Recall {
         }
         self.next = now + self.pause;
         self.pause = (self.pause * 2).min(MAX_PAUSE);
+        let first = first || self.hurried;
         let (client, name) = (client.clone(), name.clone());
         self.calls.spawn(async move {
             if !first {
@@ -49,13 +52,13 @@ impl Recall {
     /// The network has changed: what came to nothing may be possible now.
     pub(super) fn hurry(&mut self) {
         self.calls.abort_all();
-        (self.next, self.pause) = (Instant::now(), PAUSE);
+        (self.next, self.pause, self.hurried) = (Instant::now(), PAUSE, true);
     }
 
     /// There is a relayed link again, whoever called.
     pub(super) fn succeeded(&mut self) {
         self.calls.abort_all();
-        self.pause = PAUSE;
+        (self.pause, self.hurried) = (PAUSE, false);
     }
 
     /// Whether a call may still bring a link.

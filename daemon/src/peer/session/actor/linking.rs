@@ -20,7 +20,7 @@ use super::{
         direct::{Direct, MAX_DIRECT},
         recall::Recall,
     },
-    Flow, SessionActor, TICKETS, ticket_of,
+    Flow, HOPEFUL, SessionActor, TICKETS, ticket_of,
 };
 use crate::{connect::driver, transport::relayed::Ticket};
 
@@ -30,6 +30,7 @@ impl SessionActor {
         if self.tickets.len() > TICKETS {
             self.tickets.pop_front();
         }
+        self.hopeful_until = Instant::now() + HOPEFUL;
         let (local, peer, incarnation) = self.for_link();
         self.opening.spawn(async move { local.relayed(&peer, incarnation, ticket).await });
     }
@@ -196,7 +197,7 @@ impl SessionActor {
             (_, Some(reason)) => return ControlFlow::Break(Ending::Closed(reason)),
             (Some(_), None) => {}
             (None, None) if kind.is_some_and(|kind| kind != LinkKind::Relayed) => {
-                self.direct.restart();
+                self.look_for_paths();
             }
             (None, None) => {}
         }
@@ -206,8 +207,8 @@ impl SessionActor {
 
     /// Calls for a new relayed link when none works, if anybody needs the session.
     pub(super) fn call_again(&mut self) {
-        let missing = self.opening.is_empty() && !self.links.has_working_relayed();
-        if !missing || !self.is_needed() {
+        let hopeful = !self.opening.is_empty() && Instant::now() < self.hopeful_until;
+        if hopeful || self.links.has_working_relayed() || !self.is_needed() {
             return;
         }
         if let Some(client) = &*self.rendezvous.borrow() {
@@ -215,15 +216,40 @@ impl SessionActor {
         }
     }
 
-    /// Every link says something: what is not answered soon is not used any more. Other ways are
-    /// looked for at the same time.
+    /// What came to nothing may be possible now.
     pub(super) fn on_network_changed(&mut self) -> Flow {
-        self.links.doubt(Instant::now());
-        self.links.acknowledge(self.inbox.acknowledged());
-        self.direct.restart();
+        // What has been under way since before is not waited for.
+        self.hopeful_until = Instant::now();
         self.recall.hurry();
-        self.call_again();
+        self.doubt_links();
         ControlFlow::Continue(())
+    }
+
+    /// Every link says something: what is not answered soon is not used any more. Other ways are
+    /// looked for at the same time, and the peer, who is offered them, does the same.
+    pub(super) fn doubt_links(&mut self) {
+        self.prove_links();
+        self.look_for_paths();
+        self.call_again();
+    }
+
+    fn look_for_paths(&mut self) {
+        // QUIC's own pauses between two attempts have grown long by now.
+        self.dialling = JoinSet::new();
+        self.direct.restart();
+    }
+
+    /// The peer looks for other ways.
+    pub(super) fn on_offered_anew(&mut self) {
+        self.dialling = JoinSet::new();
+        self.prove_links();
+    }
+
+    fn prove_links(&mut self) {
+        let now = Instant::now();
+        self.links.doubt(now);
+        self.links.acknowledge(self.inbox.acknowledged());
+        self.look_at = now;
     }
 
     pub(super) fn show_links(&mut self) {

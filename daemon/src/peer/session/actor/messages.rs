@@ -1,6 +1,6 @@
 //! Messages of a session in both directions.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, time::Instant};
 
 use bytes::Bytes;
 
@@ -39,8 +39,10 @@ impl SessionActor {
     fn take_signals(&mut self) {
         while let Some(kind) = self.inbox.next_kind().filter(|kind| *kind != Kind::ENGINE) {
             let body = self.inbox.pop().filter(|_| kind == Kind::SIGNAL);
-            if let Some(offer) = body.and_then(Offer::decode) {
-                self.direct.on_offer(offer);
+            if let Some(offer) = body.and_then(Offer::decode)
+                && self.direct.on_offer(offer)
+            {
+                self.on_offered_anew();
             }
             self.links.acknowledge(self.inbox.acknowledged());
         }
@@ -53,9 +55,10 @@ impl SessionActor {
     }
 
     pub(super) fn flush(&mut self) {
+        let now = Instant::now();
         while let Some(message) = self.outbox.unsent() {
             let seq = message.seq;
-            let Some(link) = self.links.send(message) else {
+            let Some(link) = self.links.send(message, now) else {
                 return;
             };
             self.outbox.sent(seq, link);
