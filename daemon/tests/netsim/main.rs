@@ -13,4 +13,6 @@ mod nat;
 mod portmap;
 mod relayed;
 mod routed;
+mod serverless;
 mod support;
+mod upgrading;

@@ -1,6 +1,7 @@
 //! What the tests are made of: machines and what connects them, a server, two users, and somebody
 //! who listens.
 
+mod arrivals;
 mod capture;
 #[path = "../e2e/support/content.rs"]
 #[allow(dead_code, reason = "the other tests need more of it")]
@@ -18,6 +19,7 @@ mod user;
 
 use serde_json::Value;
 
+pub(crate) use arrivals::{Arrivals, longest_pause};
 pub(crate) use capture::{Capture, Runs};
 pub(crate) use content::hash_of;
 use content::{Scratch, write_random};
@@ -42,8 +44,7 @@ const LONG_FILM_LEN: u64 = 128 << 20;
 pub(crate) struct Pair<'a> {
     pub(crate) alice: User<'a>,
     pub(crate) bob: User<'a>,
-    #[expect(dead_code, reason = "it has to live as long as they do")]
-    server: Server,
+    pub(crate) server: Server<'a>,
 }
 
 impl<'a> Pair<'a> {
@@ -57,7 +58,12 @@ impl<'a> Pair<'a> {
 
     /// Alice begins to send a new file.
     pub(crate) fn send_film(&self) -> Sending {
-        write_random(&self.alice.file(FILM), FILM_LEN);
+        self.send_film_of(FILM_LEN)
+    }
+
+    /// Alice begins to send a new file of so many bytes.
+    pub(crate) fn send_film_of(&self, len: u64) -> Sending {
+        write_random(&self.alice.file(FILM), len);
         self.alice.send("bob", FILM)
     }
 
@@ -72,10 +78,11 @@ impl<'a> Pair<'a> {
     #[track_caller]
     pub(crate) fn film_arrives(&self, sending: Sending) -> Value {
         let done = sending.done();
-        assert_eq!(hash_of(&self.bob.received(FILM)), hash_of(&self.alice.file(FILM)));
+        let source = self.alice.file(FILM);
+        assert_eq!(hash_of(&self.bob.received(FILM)), hash_of(&source));
         let links = done["links"].as_object().unwrap();
         let carried: u64 = links.values().filter_map(Value::as_u64).sum();
-        assert_eq!(carried, FILM_LEN, "{done}");
+        assert_eq!(carried, source.metadata().unwrap().len(), "{done}");
         done
     }
 }

@@ -111,6 +111,12 @@ impl Network {
         );
     }
 
+    /// From now on it does not any more.
+    pub(crate) fn join(&self) {
+        let router = self.router.as_ref().unwrap();
+        router.filter("delete table inet between");
+    }
+
     /// From now on the router lets Alice make connections like this, and drops everything else of hers.
     pub(crate) fn firewall(&self, connections: &str) {
         let router = self.router.as_ref().unwrap();

@@ -1,5 +1,6 @@
 //! Programs on a machine: the server, and a user's daemon and `ffctl`.
 
+use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -8,19 +9,40 @@ use rustix::process::Signal;
 use super::{Machine, Outcome, Program, Scratch, Sending, Watching, program};
 
 /// `filefleet-server` on its usual ports, and on that of web servers.
-pub(crate) struct Server {
-    #[expect(dead_code, reason = "dropping it ends it")]
-    program: Program,
-    #[expect(dead_code, reason = "dropping it removes it")]
+pub(crate) struct Server<'a> {
+    /// `None` while it is down.
+    program: Option<Program>,
+    machine: &'a Machine,
+    ip: &'a str,
     data: Scratch,
     /// `HOST:PORT#FINGERPRINT`, as it says itself.
     address: String,
 }
 
-impl Server {
+impl<'a> Server<'a> {
     #[track_caller]
-    pub(super) fn start(machine: &Machine, ip: &str) -> Self {
+    pub(super) fn start(machine: &'a Machine, ip: &'a str) -> Self {
         let data = Scratch::new();
+        let (program, address) = Self::run(machine, ip, &data);
+        Self { program: Some(program), machine, ip, data, address }
+    }
+
+    /// Ends it without warning.
+    #[track_caller]
+    pub(crate) fn kill(&mut self) {
+        self.program.take().unwrap().kill();
+    }
+
+    /// Starts it again with the same data, and waits until it serves.
+    #[track_caller]
+    pub(crate) fn restart(&mut self) {
+        let (program, address) = Self::run(self.machine, self.ip, &self.data);
+        assert_eq!(address, self.address);
+        self.program = Some(program);
+    }
+
+    #[track_caller]
+    fn run(machine: &Machine, ip: &str, data: &Scratch) -> (Program, String) {
         let mut command = machine.command(program("filefleet-server"));
         command.args(["--tcp", "[::]:7835", "--tcp", "[::]:443", "--public-host", ip]);
         command.arg("--data-dir").arg(data.path());
@@ -28,26 +50,33 @@ impl Server {
         let line = program.line().expect("the server says that it is ready or why it is not");
         let address = line.strip_prefix("ready ").unwrap_or_else(|| panic!("{line:?}")).to_owned();
         assert!(address.starts_with(&format!("{ip}:7835#")), "{address}");
-        Self { program, data, address }
+        (program, address)
     }
 }
 
 /// A user with a home, a daemon and a name.
 pub(crate) struct User<'a> {
-    daemon: Program,
+    /// `None` while it is ended.
+    daemon: Option<Program>,
     machine: &'a Machine,
     dir: Scratch,
 }
 
 impl<'a> User<'a> {
     #[track_caller]
-    pub(super) fn registered(name: &str, machine: &'a Machine, server: &Server) -> Self {
-        let dir = Scratch::new();
-        let mut daemon = Program::start(&command(machine, &dir, "filefleetd"));
-        daemon.says("ready");
-        let user = Self { daemon, machine, dir };
+    pub(super) fn registered(name: &str, machine: &'a Machine, server: &Server<'_>) -> Self {
+        let mut user = Self { daemon: None, machine, dir: Scratch::new() };
+        user.start();
         user.ffctl(&["register", name, "--server", &server.address]).done();
         user
+    }
+
+    /// Starts the daemon.
+    #[track_caller]
+    pub(crate) fn start(&mut self) {
+        let mut command = command(self.machine, &self.dir, "filefleetd");
+        command.env("FILEFLEET_TEST_SLEPT", slept(&self.dir));
+        self.daemon.insert(Program::start(&command)).says("ready");
     }
 
     #[track_caller]
@@ -58,13 +87,28 @@ impl<'a> User<'a> {
     /// Waits until the daemon says something that contains `text`.
     #[track_caller]
     pub(crate) fn says(&mut self, text: &str) {
-        self.daemon.says(text);
+        self.daemon.as_mut().unwrap().says(text);
     }
 
     /// Ends the daemon as a person's logging out does.
     #[track_caller]
-    pub(crate) fn stop(self) {
-        self.daemon.end_by(Signal::TERM).done();
+    pub(crate) fn stop(&mut self) {
+        self.daemon.take().unwrap().end_by(Signal::TERM).done();
+    }
+
+    /// The daemon stands still until it is woken.
+    pub(crate) fn freeze(&self) {
+        self.daemon.as_ref().unwrap().signal(Signal::STOP);
+    }
+
+    pub(crate) fn wake(&self) {
+        self.daemon.as_ref().unwrap().signal(Signal::CONT);
+    }
+
+    /// Wakes it on a machine whose clocks say that it has slept.
+    pub(crate) fn wake_from_sleep(&self) {
+        fs::write(slept(&self.dir), "3600").unwrap();
+        self.wake();
     }
 
     /// Begins to send one of this user's files.
@@ -90,6 +134,11 @@ impl<'a> User<'a> {
     pub(crate) fn received(&self, name: &str) -> PathBuf {
         home(&self.dir).join("received").join(name)
     }
+}
+
+/// For how many seconds the machine pretends to have slept.
+fn slept(dir: &Scratch) -> PathBuf {
+    dir.path().join("slept")
 }
 
 /// A program on this machine, as the user who has everything in `dir`.

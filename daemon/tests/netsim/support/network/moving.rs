@@ -47,10 +47,13 @@ impl MovingNetwork {
 
     /// Both routers forget everything, as when they are switched off and on.
     pub(crate) fn flush(&self) {
-        for router in [self.network.alices_router(), self.network.bobs_router()] {
-            router.run(&["nft", "flush", "map", "ip", "nat", "mappings"]);
-            router.run(&["conntrack", "--flush"]);
-        }
+        forget(self.network.alices_router());
+        forget(self.network.bobs_router());
+    }
+
+    /// Alice's router forgets everything.
+    pub(crate) fn forget_alice(&self) {
+        forget(self.network.alices_router());
     }
 
     pub(crate) fn unplug(&self) {
@@ -61,4 +64,9 @@ impl MovingNetwork {
         self.network.alice.run(&["ip", "link", "set", "eth0", "up"]);
         self.network.alice.default_route("192.168.1.1");
     }
+}
+
+fn forget(router: &Machine) {
+    router.run(&["nft", "flush", "map", "ip", "nat", "mappings"]);
+    router.run(&["conntrack", "--flush"]);
 }
