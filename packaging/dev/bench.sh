@@ -3,7 +3,7 @@
 # an emulated WAN link. Prints tables in Markdown; fails if a bound is missed.
 #
 # Usage: packaging/dev/bench.sh [CASE...] [--rounds N] [--out DIR] [more: filefleet-bench run --help]
-#   CASE   large, small, disk, many, wan, share, latency; without any, all of them
+#   CASE   large, small, disk, many, wan, share, latency, relayed; without any, all of them
 #
 # Needs root. Everything runs in process and mount namespaces of its own, on a tmpfs of its own: when
 # this ends, however it ends, nothing is left of it.

@@ -59,11 +59,18 @@ impl Machine {
     /// A machine without any network but its loopback.
     pub fn new() -> Result<Self, Error> {
         let mut command = Command::new("unshare");
-        command.args(["--net", "sh", "-c", "echo there && exec cat"]);
+        command.args(["--net", "sh"]);
+        let machine = Self::held_by(command)?;
+        machine.run(&["ip", "link", "set", "lo", "up"])?;
+        Ok(machine)
+    }
+
+    /// The machine on which this command runs a shell.
+    fn held_by(mut command: Command) -> Result<Self, Error> {
+        command.args(["-c", "echo there && exec cat"]);
+        let what = command.get_program().to_string_lossy().into_owned();
         let holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut machine = Self {
-            holder: holder.map_err(|source| Error::Run { what: "unshare".into(), source })?,
-        };
+        let mut machine = Self { holder: holder.map_err(|source| Error::Run { what, source })? };
         let mut line = String::new();
         let stdout = machine.holder.stdout.as_mut().ok_or(Error::NoNamespace)?;
         // An error is an end without the word, too.
@@ -71,8 +78,12 @@ impl Machine {
         if line != "there\n" {
             return Err(Error::NoNamespace);
         }
-        machine.run(&["ip", "link", "set", "lo", "up"])?;
         Ok(machine)
+    }
+
+    /// Another value for the same machine, which lives as long as either.
+    pub fn again(&self) -> Result<Self, Error> {
+        Self::held_by(self.command("sh"))
     }
 
     /// Where the namespace can be entered, as `nsenter --net=` takes it.

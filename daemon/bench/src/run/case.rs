@@ -4,6 +4,7 @@
 pub(crate) mod large;
 pub(crate) mod latency;
 pub(crate) mod many;
+pub(crate) mod relayed;
 pub(crate) mod share;
 pub(crate) mod small;
 pub(crate) mod wan;
@@ -39,6 +40,8 @@ pub(crate) enum Case {
     Share,
     /// 1 KiB, from the command's start to its end
     Latency,
+    /// One large file through the relay, beside the direct way, all on one machine with two cores
+    Relayed,
 }
 
 /// What all cases need.
@@ -144,6 +147,7 @@ impl Setting {
             Case::Wan => wan::run(self),
             Case::Share => share::run(self),
             Case::Latency => latency::run(self),
+            Case::Relayed => Ok(vec![relayed::run(self)?]),
         }
     }
 }

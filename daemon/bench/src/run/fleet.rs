@@ -12,10 +12,10 @@ use filefleet_bench::lab::Machine;
 
 use super::{
     content::Payload,
-    figures::Run,
+    figures::{Run, number},
     process::{self, Ended, Running},
     race::Contestant,
-    site::{NEAR_IP, Site},
+    site::Site,
 };
 
 /// Where the programs are: beside this one.
@@ -112,7 +112,7 @@ pub(crate) struct Fleet<'a> {
     alice: User<'a>,
     bob: User<'a>,
     /// Ends after the daemons.
-    _server: Running,
+    server: Running,
 }
 
 impl<'a> Fleet<'a> {
@@ -125,7 +125,7 @@ impl<'a> Fleet<'a> {
         let data = dir.join("server");
         fs::create_dir(&data)?;
         let mut command = programs.command(&site.near, "filefleet-server");
-        command.args(["--public-host", NEAR_IP, "--data-dir"]).arg(&data);
+        command.args(["--public-host", site.server_ip, "--data-dir"]).arg(&data);
         let mut server = Running::start(&command, &data.join("log"))?;
         let mut line = String::new();
         let stdout = server.stdout().context("the server has no output")?;
@@ -139,7 +139,7 @@ impl<'a> Fleet<'a> {
         let invite = alice.call(&["invite"])?.stdout;
         bob.call(&["contacts", "add", invite.trim()])?;
         bob.call(&["contacts", "set", "alice", "--accept", "always"])?;
-        Ok(Self { alice, bob, _server: server })
+        Ok(Self { alice, bob, server })
     }
 
     /// Starts both daemons again, so that no link is left.
@@ -148,8 +148,18 @@ impl<'a> Fleet<'a> {
         self.bob.restart()
     }
 
+    /// Processor seconds of the server so far.
+    pub(crate) fn server_cpu(&self) -> anyhow::Result<f64> {
+        process::cpu(self.server.pid())
+    }
+
     /// The same as [`Contestant::send`], for somebody who has nobody to compare it with.
     pub(crate) fn run(&self, payload: &Payload) -> anyhow::Result<Run> {
+        Ok(self.run_over(payload)?.0)
+    }
+
+    /// The same, and how much of it was relayed, in percent.
+    pub(crate) fn run_over(&self, payload: &Payload) -> anyhow::Result<(Run, f64)> {
         let (alice, bob) = (self.alice.pid()?, self.bob.pid()?);
         process::forget_peak(alice)?;
         process::forget_peak(bob)?;
@@ -166,7 +176,10 @@ impl<'a> Fleet<'a> {
             gave_up: false,
         };
         payload.take_from(&home(&self.bob.dir).join("received"))?;
-        Ok(run)
+        let last = ended.stdout.lines().last().context("ffctl said nothing")?;
+        let done: serde_json::Value = serde_json::from_str(last)?;
+        let relayed = done["links"]["relayed"].as_u64().unwrap_or_default();
+        Ok((run, 100.0 * number(relayed) / number(payload.bytes)))
     }
 }
 

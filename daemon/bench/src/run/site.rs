@@ -26,6 +26,8 @@ pub(crate) struct Site {
     pub(crate) far: Machine,
     /// What lies between them, if it is not a cable. (Goes before the machines do.)
     pub(crate) wan: Option<Wan>,
+    /// Where the rendezvous server is reached.
+    pub(crate) server_ip: &'static str,
 }
 
 impl Site {
@@ -38,7 +40,15 @@ impl Site {
         }
         near.address("eth0", &format!("{NEAR_IP}/24"))?;
         far.address("eth0", &format!("{FAR_IP}/24"))?;
-        Ok(Self { near, far, wan: None })
+        Ok(Self { near, far, wan: None, server_ip: NEAR_IP })
+    }
+
+    /// One machine that is both, and has only itself to talk to, in packets of so many bytes.
+    pub(crate) fn loopback(mtu: u32) -> Result<Self, lab::Error> {
+        let near = Machine::new()?;
+        near.mtu("lo", mtu)?;
+        let far = near.again()?;
+        Ok(Self { near, far, wan: None, server_ip: "127.0.0.1" })
     }
 
     /// A long way between them.
@@ -47,7 +57,7 @@ impl Site {
         let (near_address, far_address) = (format!("{NEAR_IP}/24"), format!("{FAR_IP}/24"));
         let end = |machine, address| End { machine, interface: "wan0", address };
         let wan = Wan::between(end(&near, &near_address), end(&far, &far_address), conditions, 1)?;
-        Ok(Self { near, far, wan: Some(wan) })
+        Ok(Self { near, far, wan: Some(wan), server_ip: NEAR_IP })
     }
 }
 
