@@ -47,7 +47,8 @@ impl fmt::Debug for Congestion {
 
 /// Keeps the NAT mapping of a live link and notices its death; RFC 4787 homes flush after 30 s.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// Three keep-alives lost in a row.
+/// Three keep-alives lost in a row. Nothing is sent any longer to who answers nothing, which is
+/// sooner than consent ends where there is no QUIC (RFC 7675, section 5.1: 30 s).
 const MAX_IDLE_MS: u32 = 15_000;
 /// The first probe time-out is three times this. The first packet of a relayed link is lost when
 /// the other side has not bound yet, and quinn's default would then cost a whole second.
