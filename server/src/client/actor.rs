@@ -171,7 +171,7 @@ impl Actor {
         let by_udp = register_by_udp(&self.connector, self.inbox.network_changed.clone());
         tokio::pin!(by_udp);
         loop {
-            let ping_deadline = live.ping_deadline.unwrap_or_else(Instant::now);
+            let due = live.timeout();
             let result = tokio::select! {
                 biased;
                 command = self.inbox.commands.recv() => live.command(command, &mut self.inbox).await?,
@@ -186,8 +186,8 @@ impl Actor {
                     Ok(Some(frame)) => live.frame(frame),
                     Ok(None) | Err(_) => Err(live.registration.end()),
                 },
-                () = sleep_until(ping_deadline.into()), if live.ping_deadline.is_some() => {
-                    Err(Error::ConnectionLost)
+                () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
+                    live.on_timeout().await
                 }
                 registration = &mut by_udp, if is_tunnelled => {
                     return ControlFlow::Continue(Served::Better(registration));

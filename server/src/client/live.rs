@@ -22,10 +22,20 @@ use crate::protos::{
 
 /// How long a ping may go unanswered before the connection is given up.
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long until it is said again: QUIC's own pauses may have grown long, and a server that was
+/// started anew does not answer everybody at once.
+const PING_AGAIN: Duration = Duration::from_millis(250);
 /// Requests that may wait for the server's answer at a time.
 const MAX_PENDING: usize = 256;
 
 type Reply = oneshot::Sender<Result<ServerFrame, Error>>;
+
+/// A ping that has not been answered.
+#[derive(Clone, Copy)]
+struct Ping {
+    again_at: Instant,
+    deadline: Instant,
+}
 
 /// A registration in use.
 pub(super) struct Live {
@@ -34,12 +44,12 @@ pub(super) struct Live {
     next_id: u64,
     /// Waits for room in the channel of events; nothing is read meanwhile.
     pub(super) event: Option<Event>,
-    pub(super) ping_deadline: Option<Instant>,
+    ping: Option<Ping>,
 }
 
 impl Live {
     pub(super) fn new(registration: Registration) -> Self {
-        Self { registration, pending: HashMap::new(), next_id: 0, event: None, ping_deadline: None }
+        Self { registration, pending: HashMap::new(), next_id: 0, event: None, ping: None }
     }
 
     pub(super) async fn command(
@@ -81,8 +91,24 @@ impl Live {
     }
 
     async fn ping(&mut self) -> Result<(), Error> {
-        self.ping_deadline.get_or_insert(Instant::now() + PING_TIMEOUT);
+        let now = Instant::now();
+        let deadline = self.ping.map_or(now + PING_TIMEOUT, |ping| ping.deadline);
+        self.ping = Some(Ping { again_at: now + PING_AGAIN, deadline });
         self.registration.send(&ClientFrame::Ping).await
+    }
+
+    /// When something is to be done about a ping that is not answered.
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        self.ping.map(|ping| ping.again_at.min(ping.deadline))
+    }
+
+    /// It is that time: says it again, or gives the connection up.
+    pub(super) async fn on_timeout(&mut self) -> Result<(), Error> {
+        match self.ping {
+            Some(ping) if ping.deadline <= Instant::now() => Err(Error::ConnectionLost),
+            Some(_) => self.ping().await,
+            None => Ok(()),
+        }
     }
 
     /// The id under which the answer will come; `None` if too many are waited for.
@@ -133,7 +159,7 @@ impl Live {
             ServerFrame::Presence { identity, online } => {
                 self.event = Some(Event::Presence { identity, online });
             }
-            ServerFrame::Pong => self.ping_deadline = None,
+            ServerFrame::Pong => self.ping = None,
             ServerFrame::Registered { .. } => return Err(Error::Protocol),
             ServerFrame::Unknown => debug!("skipped a frame of unknown type"),
         }
