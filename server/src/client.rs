@@ -31,6 +31,7 @@ mod connection;
 mod error;
 mod live;
 mod race;
+mod resolve;
 mod trust;
 mod tunnel;
 

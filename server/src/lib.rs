@@ -10,6 +10,8 @@
 pub mod client;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "client")]
+pub mod nat64;
 pub mod protos;
 #[cfg(feature = "server")]
 pub mod server;

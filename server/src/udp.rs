@@ -89,6 +89,18 @@ fn bind(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
     Ok(socket.into())
 }
 
+/// Which of this machine's addresses packets to `remote` leave from; `None` if there is no route to
+/// it. Asks the kernel with a socket that sends nothing.
+pub fn source_towards(remote: SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = match remote {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(remote).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
 /// The address as people write it: an IPv4 address mapped into IPv6 becomes IPv4 again.
 ///
 /// Addresses are kept in this form everywhere but at the socket.

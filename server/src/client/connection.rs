@@ -8,7 +8,6 @@ use std::{
 
 use quinn::{RecvStream, SendStream, TransportConfig, crypto::rustls::QuicClientConfig};
 use tokio::{
-    net::lookup_host,
     sync::oneshot,
     time::{sleep, timeout},
 };
@@ -19,7 +18,7 @@ use super::{
     Config, Error, Relay,
     backoff::random_between,
     race::race,
-    trust,
+    resolve, trust,
     tunnel::{Tunnel, Tunnels},
 };
 use crate::{
@@ -42,8 +41,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 /// Head start of UDP over a tunnel: a handshake with a retry, on a slow path.
 const UDP_HEAD_START: Duration = Duration::from_secs(1);
-/// How many addresses of the server are tried.
-const MAX_ADDRESSES: usize = 8;
 /// How long the server may leave a frame lying in our send buffer.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -121,13 +118,16 @@ impl Connector {
     /// The first of the server's addresses that answers, the next ones joining in bit by bit.
     async fn by_udp(&self) -> Result<Wire, Error> {
         let server = &self.config.server;
-        let addresses = lookup_host((server.host.as_str(), server.port))
+        let addresses = resolve::addresses(&server.host, server.port)
             .await
             .map_err(|error| unreachable(&error))?;
         let config = self.client_config()?;
-        let attempts = addresses.take(MAX_ADDRESSES).map(|address| {
-            let connecting = self.endpoint.connect_with(config.clone(), address, &server.host);
+        let attempts = addresses.into_iter().map(|address| {
+            let (endpoint, config) = (self.endpoint.clone(), config.clone());
+            let host = server.host.clone();
+            // Packets leave as soon as it connects, which must wait for its turn.
             async move {
+                let connecting = endpoint.connect_with(config, address, &host);
                 let connecting = connecting.map_err(|error| unreachable(&error))?;
                 connecting.await.map_err(|error| Error::of_handshake(&error))
             }

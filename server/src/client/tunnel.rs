@@ -9,14 +9,14 @@ use std::{
 
 use rustls::pki_types::ServerName;
 use tokio::{
-    net::{TcpStream, lookup_host},
+    net::TcpStream,
     time::{sleep, timeout},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
-use super::{Error, race::race, trust};
+use super::{Error, race::race, resolve, trust};
 use crate::{
     protos::{address::ServerAddress, tunnel::Port},
     tunnel::{forward, local_socket, own_address, prepare},
@@ -26,8 +26,6 @@ use crate::{
 const HTTPS_PORT: u16 = 443;
 /// From the first packet to the end of the TLS handshake.
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many addresses of the server are tried, each at both ports.
-const MAX_ADDRESSES: usize = 8;
 /// Until a tunnel that broke is made again.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -136,8 +134,7 @@ impl Tunnels {
     /// Where the server may be reached, best first.
     async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
         let Way { server, address } = &*self.0;
-        let found: Vec<_> =
-            lookup_host((server.host.as_str(), server.port)).await?.take(MAX_ADDRESSES).collect();
+        let found = resolve::addresses(&server.host, server.port).await?;
         let at = |port| found.iter().map(move |address| SocketAddr::new(address.ip(), port));
         let last = *address.lock().unwrap_or_else(PoisonError::into_inner);
         let mut addresses: Vec<_> = at(server.port).chain(at(HTTPS_PORT)).collect();
