@@ -1,6 +1,8 @@
 //! The server and its client over real sockets, as daemons and strangers meet them.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(unix)]
+mod amplification;
 mod hostile;
 #[cfg(unix)]
 mod process;

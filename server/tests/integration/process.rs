@@ -15,10 +15,11 @@ use crate::support::{Peer, name};
 /// How soon after a restart everything must work again.
 const BACK_AGAIN: Duration = Duration::from_secs(2);
 
-struct Process {
+/// The program while it runs.
+pub(crate) struct Process {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    address: ServerAddress,
+    pub(crate) address: ServerAddress,
 }
 
 impl Process {
@@ -27,7 +28,7 @@ impl Process {
         Self::run(command().args(["--listen", &listen, "--data-dir"]).arg(dir))
     }
 
-    fn run(command: &mut Command) -> Self {
+    pub(crate) fn run(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
@@ -50,7 +51,7 @@ impl Drop for Process {
     }
 }
 
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_filefleet-server"));
     command.env_remove("RUST_LOG");
     command
