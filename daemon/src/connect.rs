@@ -9,6 +9,7 @@
 //!
 //! Only [`driver`] touches sockets and the clock; it knows nothing of sessions or messages.
 
+pub mod allowance;
 pub mod birthday;
 pub mod candidate;
 pub mod checks;

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod bystanders;
 mod frames;
 mod impostors;
 mod last_word;

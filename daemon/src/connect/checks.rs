@@ -12,10 +12,12 @@ use std::{
 
 use filefleet_server::protos::stun::TransactionId;
 
+use super::allowance::{Allowances, Reason};
+
 /// Between any two requests (RFC 8445 section 14.2 has 50 ms, for many agents on slow links).
 const PACE: Duration = Duration::from_millis(5);
-/// When a destination is asked, after its first request: a single loss must not cost seconds, and
-/// nobody is asked more than ten times in vain.
+/// When a destination is asked, after its first request: a single loss must not cost seconds. Nobody
+/// is asked more often in vain, see [`Allowances`].
 const SCHEDULE_MS: [u64; 10] = [0, 30, 70, 130, 220, 360, 570, 880, 1350, 2050];
 /// Requests to one destination that are remembered.
 const MAX_UNANSWERED: usize = 16;
@@ -41,6 +43,7 @@ pub struct Checks {
     destinations: Vec<Destination>,
     /// No request leaves before.
     earliest: Option<Instant>,
+    allowances: Allowances,
 }
 
 #[derive(Debug)]
@@ -48,6 +51,8 @@ struct Destination {
     remote: SocketAddr,
     /// Whether it is known only because a request came from there (peer-reflexive).
     observed: bool,
+    /// Why it is asked at present.
+    reason: Reason,
     started: Instant,
     /// How often since `started`.
     asked: usize,
@@ -57,6 +62,26 @@ struct Destination {
 }
 
 impl Checks {
+    /// Checks of a peer of whose addresses some have been asked before.
+    pub fn with(allowances: Allowances) -> Self {
+        Self { allowances, ..Self::default() }
+    }
+
+    /// What is to be remembered of these checks.
+    pub fn into_allowances(self) -> Allowances {
+        self.allowances
+    }
+
+    /// Forgets where the peer may be.
+    pub fn clear(&mut self) {
+        self.destinations.clear();
+    }
+
+    /// This machine is in another network.
+    pub fn forgive(&mut self) {
+        self.allowances.forgive();
+    }
+
     /// Adds destinations, to be asked in this order; those that are known already stay as they are.
     pub fn add(&mut self, now: Instant, remotes: impl IntoIterator<Item = SocketAddr>) {
         for remote in remotes {
@@ -70,10 +95,13 @@ impl Checks {
     /// An authenticated request came from `remote`: it is asked at once, wherever it is (a
     /// triggered check, RFC 8445 section 7.3.1.4).
     pub fn on_request(&mut self, now: Instant, remote: SocketAddr) {
+        self.allowances.heard(now, remote.ip());
         match self.find(remote) {
             Some(known) if known.answered_lately(now) => {}
-            // Somebody lives there, so that asking from the start again harms nobody.
-            Some(known) => (known.started, known.asked, known.rtt) = (now, 0, None),
+            Some(known) => {
+                (known.started, known.asked, known.rtt) = (now, 0, None);
+                known.reason = Reason::Heard;
+            }
             None => self.insert(Destination::new(remote, true, now)),
         }
     }
@@ -92,6 +120,7 @@ impl Checks {
         destination.rtt = Some(rtt);
         // None of them counts again when it is asked anew.
         destination.sent.clear();
+        self.allowances.answered(now, remote.ip());
         Some(Success { remote, rtt })
     }
 
@@ -108,22 +137,25 @@ impl Checks {
         if self.earliest.is_some_and(|earliest| earliest > now) {
             return None;
         }
+        let allowances = &self.allowances;
         let due = self.destinations.iter_mut().filter(|known| known.rtt.is_none());
-        let due = due.filter_map(|known| Some((known.next_at()?, known)));
+        let due = due.filter_map(|known| Some((known.next_at(allowances)?, known)));
         let (_, next) = due.filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at)?;
+        let (remote, reason) = (next.remote, next.reason);
         next.sent.push_back((id, now));
         if next.sent.len() > MAX_UNANSWERED {
             next.sent.pop_front();
         }
         next.asked += 1;
         self.earliest = Some(now + PACE);
-        Some(next.remote)
+        self.allowances.spend(now, remote.ip(), reason);
+        Some(remote)
     }
 
     /// When [`poll`](Self::poll) has something to say next.
     pub fn timeout(&self) -> Option<Instant> {
         let open = self.destinations.iter().filter(|known| known.rtt.is_none());
-        let next = open.filter_map(Destination::next_at).min()?;
+        let next = open.filter_map(|known| known.next_at(&self.allowances)).min()?;
         Some(self.earliest.map_or(next, |earliest| earliest.max(next)))
     }
 
@@ -144,13 +176,15 @@ impl Destination {
     }
 
     fn new(remote: SocketAddr, observed: bool, now: Instant) -> Self {
-        Self { remote, observed, started: now, asked: 0, sent: VecDeque::new(), rtt: None }
+        let reason = if observed { Reason::Heard } else { Reason::Named };
+        Self { remote, observed, reason, started: now, asked: 0, sent: VecDeque::new(), rtt: None }
     }
 
     /// When the next request is due; `None` after the last.
-    fn next_at(&self) -> Option<Instant> {
-        let millis = SCHEDULE_MS.get(self.asked)?;
-        Some(self.started + Duration::from_millis(*millis))
+    fn next_at(&self, allowances: &Allowances) -> Option<Instant> {
+        let due = self.started + Duration::from_millis(*SCHEDULE_MS.get(self.asked)?);
+        let allowed = allowances.earliest(self.remote.ip(), self.reason);
+        Some(allowed.map_or(due, |allowed| due.max(allowed)))
     }
 }
 

@@ -11,8 +11,10 @@ use super::*;
 
 const MS: Duration = Duration::from_millis(1);
 
+/// Everybody is another machine.
 fn address(n: u16) -> SocketAddr {
-    ([10, 0, 0, 1], n).into()
+    let [high, low] = n.to_be_bytes();
+    ([10, 0, high, low], n).into()
 }
 
 fn id(n: u64) -> TransactionId {
@@ -52,6 +54,42 @@ fn requests_are_paced_and_given_up_after_ten() {
     sent.iter().for_each(|(_, port)| *counts.entry(*port).or_default() += 1);
     assert!(counts.len() == 64 && counts.values().all(|count| *count == 10));
     assert_eq!(checks.timeout(), None);
+}
+
+#[test]
+fn however_often_and_under_however_many_ports_a_machine_is_named_it_is_asked_ten_times() {
+    let start = Instant::now();
+    let mut checks = Checks::default();
+    let mut sent = 0;
+    for restart in 0..100 {
+        let millis = restart * 1_000;
+        checks.add(start + MS * u32(millis), (1..=64).map(|port| ([192, 0, 2, 1], port).into()));
+        sent += run(&mut checks, start, millis..millis + 1_000).len();
+        checks.restart(start + MS * u32(millis + 1_000));
+    }
+    assert_eq!(sent, 10);
+    // Another search for the same peer does not begin at zero.
+    let mut checks = Checks::with(checks.into_allowances());
+    checks.add(start, [([192, 0, 2, 1], 65).into()]);
+    assert_eq!(run(&mut checks, start, 100_000..110_000), []);
+    checks.forgive();
+    assert_eq!(run(&mut checks, start, 110_000..120_000).len(), 10);
+}
+
+#[test]
+fn who_was_named_in_vain_and_is_heard_is_asked() {
+    let now = Instant::now();
+    let mut checks = Checks::default();
+    checks.add(now, [address(1)]);
+    assert_eq!(run(&mut checks, now, 0..5_000).len(), 10);
+    let later = now + 5_000 * MS;
+    checks.restart(later);
+    assert_eq!(checks.poll(later, id(90)), None);
+    checks.on_request(later, address(1));
+    assert_eq!(checks.poll(later, id(91)), Some(address(1)));
+    assert!(checks.on_response(later, address(1), id(91)).is_some());
+    checks.restart(later + MS);
+    assert_eq!(checks.poll(later + 5 * MS, id(92)), Some(address(1)));
 }
 
 #[test]

@@ -20,6 +20,7 @@ use tokio::{
 
 use super::{
     super::{
+        allowance::Allowances,
         birthday::Mapping,
         candidate::Network,
         checks::{Checks, Success},
@@ -40,6 +41,9 @@ const REFLEXIVE_AGE: Duration = Duration::from_secs(60);
 const GUESS_PAUSE: Duration = Duration::from_secs(600);
 /// Addresses that are remembered of one peer.
 const MAX_HEARD: usize = 256;
+
+/// Peers whose addresses are remembered after the search.
+const MAX_REMEMBERED: usize = 1024;
 
 /// What the driver is made from.
 pub(super) struct Driver {
@@ -66,6 +70,8 @@ struct Actor {
     reflexive: HashMap<SocketAddr, SocketAddr>,
     /// When ports were last guessed for a peer.
     guessed: HashMap<DeviceKey, Instant>,
+    /// What has been asked of the addresses of peers for whom no search goes on.
+    allowances: HashMap<DeviceKey, Allowances>,
 }
 
 impl Driver {
@@ -79,6 +85,7 @@ impl Driver {
             asked_servers: None,
             reflexive: HashMap::new(),
             guessed: HashMap::new(),
+            allowances: HashMap::new(),
         };
         actor.run().await;
     }
@@ -120,7 +127,9 @@ impl Actor {
         match command {
             Command::Open(tag, device, events) => {
                 self.look_at_network();
-                self.searches.insert(tag, Search::new(tag, device, events));
+                self.end_searches();
+                let allowances = self.allowances.remove(&device).unwrap_or_default();
+                self.searches.insert(tag, Search::new(tag, device, events, allowances));
                 if self.asked_servers.is_none_or(|asked| asked.elapsed() > REFLEXIVE_AGE) {
                     self.ask_servers();
                 }
@@ -232,9 +241,20 @@ impl Actor {
         self.offer();
     }
 
-    fn on_tick(&mut self) {
-        self.searches.retain(|_, search| !search.is_over());
+    /// Ends the searches that nobody waits for any more.
+    fn end_searches(&mut self) {
+        for (_, search) in self.searches.extract_if(|_, search| search.is_over()) {
+            if self.allowances.len() < MAX_REMEMBERED {
+                self.allowances.insert(search.device(), search.into_allowances());
+            }
+        }
+        let now = Instant::now();
+        self.allowances.retain(|_, allowances| !allowances.is_settled(now));
         lock(&self.driver.heard).retain(|tag, _| self.searches.contains_key(tag));
+    }
+
+    fn on_tick(&mut self) {
+        self.end_searches();
         if !self.searches.is_empty() && self.look_at_network() {
             tracing::info!("the network has changed: looking for paths again");
             self.ask_servers();
@@ -250,6 +270,7 @@ impl Actor {
     fn on_change(&mut self) {
         tracing::info!("the network has changed");
         self.look_at_network();
+        self.forgive();
         if let Some(client) = &*self.driver.rendezvous.borrow() {
             client.network_changed();
         }
@@ -260,11 +281,21 @@ impl Actor {
     /// Reads the interfaces; whether they are others than before.
     fn look_at_network(&mut self) -> bool {
         let network = read_network();
-        self.driver.network.send_if_modified(|old| {
+        let changed = self.driver.network.send_if_modified(|old| {
             let changed = *old != network;
             *old = network;
             changed
-        })
+        });
+        if changed {
+            self.forgive();
+        }
+        changed
+    }
+
+    /// Other machines may have the addresses now that have been asked in vain.
+    fn forgive(&mut self) {
+        self.allowances.clear();
+        self.searches.values_mut().for_each(Search::forgive);
     }
 
     fn on_datagram(&mut self, datagram: &OtherDatagram) {

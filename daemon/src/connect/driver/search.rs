@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     super::{
+        allowance::Allowances,
         birthday::{Mapping, Part},
         candidate::{Candidate, Network},
         checks::{Checks, Success},
@@ -57,13 +58,18 @@ struct Theirs {
 }
 
 impl Search {
-    pub(super) fn new(tag: Tag, device: DeviceKey, events: mpsc::Sender<Event>) -> Self {
+    pub(super) fn new(
+        tag: Tag,
+        device: DeviceKey,
+        events: mpsc::Sender<Event>,
+        allowances: Allowances,
+    ) -> Self {
         let mut secret = Secret([0; 16]);
         fill_random(&mut secret.0);
         Self {
             device,
             ours: Credentials::new(tag, &secret),
-            checks: Checks::default(),
+            checks: Checks::with(allowances),
             secret,
             generation: 0,
             theirs: None,
@@ -80,6 +86,16 @@ impl Search {
     /// Whom is looked for.
     pub(super) fn device(&self) -> DeviceKey {
         self.device
+    }
+
+    /// What is to be remembered of the peer's addresses when the search is over.
+    pub(super) fn into_allowances(self) -> Allowances {
+        self.checks.into_allowances()
+    }
+
+    /// This machine is in another network.
+    pub(super) fn forgive(&mut self) {
+        self.checks.forgive();
     }
 
     /// Whether nobody waits for findings any more.
@@ -136,7 +152,7 @@ impl Search {
             }
             theirs => {
                 if theirs.is_some() {
-                    self.checks = Checks::default();
+                    self.checks.clear();
                     self.succeeded = false;
                 }
                 let credentials = Credentials::new(tag, &secret);
@@ -255,7 +271,8 @@ mod tests {
             let (events_in, events) = mpsc::channel(4);
             let address = address.parse().unwrap();
             let device = DeviceKey::from_bytes([7; 32]);
-            Self { search: Search::new(Tag(tag), device, events_in), events, address }
+            let search = Search::new(Tag(tag), device, events_in, Allowances::default());
+            Self { search, events, address }
         }
 
         fn offer(&mut self) -> Offer {
