@@ -9,7 +9,7 @@ mod search;
 
 use std::{
     collections::{HashMap, HashSet},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,7 +17,7 @@ use std::{
 use filefleet_server::{
     client::Client,
     protos::certificate::DeviceKey,
-    udp::{DemuxSocket, OtherDatagram},
+    udp::{DemuxSocket, OtherDatagram, source_towards},
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
@@ -34,6 +34,11 @@ use crate::discover::{changes::Changes, portmap::Nat};
 const COMMANDS: usize = 64;
 /// Findings that wait for a session; what does not fit is lost, as above.
 const EVENTS: usize = 32;
+/// Addresses that no network has (RFC 5737, RFC 3849), so that the default routes lead to them.
+const ELSEWHERE: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+];
 /// The tag of requests to servers.
 const SERVERS: Tag = Tag(0);
 
@@ -189,6 +194,7 @@ fn lock(heard: &Heard) -> MutexGuard<'_, HashMap<Tag, HashSet<SocketAddr>>> {
     heard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The networks this machine is on, those first through which the rest of the world is reached.
 fn read_network() -> Network {
     let interfaces = if_addrs::get_if_addrs().unwrap_or_else(|error| {
         tracing::warn!(%error, "the network interfaces cannot be listed");
@@ -201,7 +207,10 @@ fn read_network() -> Network {
         };
         Interface { ip: interface.ip(), prefix_len }
     });
-    Network(interfaces.collect())
+    let mut interfaces: Vec<_> = interfaces.collect();
+    let first = ELSEWHERE.map(|ip| source_towards((ip, 9).into()));
+    interfaces.sort_by_key(|interface| !first.contains(&Some(interface.ip)));
+    Network(interfaces)
 }
 
 fn random_tag() -> Tag {

@@ -9,12 +9,14 @@ use std::{
 
 use filefleet_server::{
     client::{Client, State},
+    nat64::{self, Prefix},
     protos::certificate::DeviceKey,
     protos::stun::{self, StunMessage, TransactionId, decode},
     udp::{Datagram, DemuxSocket, OtherDatagram},
 };
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinSet,
     time::{MissedTickBehavior, interval, sleep_until},
 };
 
@@ -29,7 +31,7 @@ use super::{
     Changes, Command, Event, Heard, Nat, Reachable, Router, SERVERS,
     keys::{read_username, tag_of, transaction},
     lock, read_network,
-    search::Search,
+    search::{Search, Surroundings},
 };
 
 /// How often the interfaces are looked at while anybody looks for paths.
@@ -72,6 +74,10 @@ struct Actor {
     guessed: HashMap<DeviceKey, Instant>,
     /// What has been asked of the addresses of peers for whom no search goes on.
     allowances: HashMap<DeviceKey, Allowances>,
+    /// How addresses of IPv4 are reached, if this machine has IPv6 alone.
+    translator: Option<Prefix>,
+    /// The question how, while it is asked.
+    translators: JoinSet<Option<Prefix>>,
 }
 
 impl Driver {
@@ -86,6 +92,8 @@ impl Driver {
             reflexive: HashMap::new(),
             guessed: HashMap::new(),
             allowances: HashMap::new(),
+            translator: None,
+            translators: JoinSet::new(),
         };
         actor.run().await;
     }
@@ -95,9 +103,10 @@ impl Actor {
     async fn run(mut self) {
         let mut tick = interval(NETWORK_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.look_for_translator();
         loop {
             let timeout = self.timeout();
-            // Every branch is cancel-safe: channels, watches and timers.
+            // Every branch is cancel-safe: channels, watches, timers and a join.
             tokio::select! {
                 command = self.driver.commands.recv() => match command {
                     Some(command) => self.on_command(command),
@@ -112,6 +121,7 @@ impl Actor {
                 () = self.driver.changes.next() => self.on_change(),
                 Ok(()) = self.driver.router.mapped.changed() => self.offer(),
                 alive = changed(&mut self.state) => self.on_state(alive),
+                Some(Ok(found)) = self.translators.join_next() => self.on_translator(found),
                 _ = tick.tick() => self.on_tick(),
             }
             self.send_due(Instant::now());
@@ -128,6 +138,10 @@ impl Actor {
             Command::Open(tag, device, events) => {
                 self.look_at_network();
                 self.end_searches();
+                // The provider's DNS may not have been there yet.
+                if self.translator.is_none() && self.translators.is_empty() {
+                    self.look_for_translator();
+                }
                 let allowances = self.allowances.remove(&device).unwrap_or_default();
                 self.searches.insert(tag, Search::new(tag, device, events, allowances));
                 if self.asked_servers.is_none_or(|asked| asked.elapsed() > REFLEXIVE_AGE) {
@@ -137,7 +151,9 @@ impl Actor {
             }
             Command::Theirs(tag, offer) => {
                 if let Some(search) = self.searches.get_mut(&tag) {
-                    search.take_offer(Instant::now(), offer, &self.driver.network.borrow());
+                    let network = &self.driver.network.borrow();
+                    let ours = Surroundings { network, translator: self.translator };
+                    search.take_offer(Instant::now(), offer, &ours);
                 }
             }
             Command::Revealed(tag, observed) => {
@@ -153,6 +169,22 @@ impl Actor {
                     search.restart(Instant::now());
                 }
                 self.offer();
+            }
+        }
+    }
+
+    /// Asks whether IPv4 is reached through a translator, and forgets what was asked before.
+    fn look_for_translator(&mut self) {
+        self.translators = JoinSet::new();
+        self.translators.spawn(nat64::discover());
+    }
+
+    fn on_translator(&mut self, found: Option<Prefix>) {
+        if std::mem::replace(&mut self.translator, found) != found {
+            let network = &self.driver.network.borrow();
+            let ours = Surroundings { network, translator: found };
+            for search in self.searches.values_mut() {
+                search.look_again(Instant::now(), &ours);
             }
         }
     }
@@ -271,6 +303,7 @@ impl Actor {
         tracing::info!("the network has changed");
         self.look_at_network();
         self.forgive();
+        self.look_for_translator();
         if let Some(client) = &*self.driver.rendezvous.borrow() {
             client.network_changed();
         }

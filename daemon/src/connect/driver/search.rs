@@ -7,6 +7,7 @@ use std::{
 };
 
 use filefleet_server::{
+    nat64::Prefix,
     protos::{certificate::DeviceKey, stun::TransactionId},
     udp::{DemuxSocket, OtherDatagram},
 };
@@ -55,6 +56,23 @@ struct Theirs {
     secret: Secret,
     generation: u32,
     mapping: Option<Mapping>,
+    candidates: Vec<Candidate>,
+}
+
+/// How this machine is connected.
+pub(super) struct Surroundings<'a> {
+    pub(super) network: &'a Network,
+    /// How addresses of IPv4 are reached, if it has IPv6 alone.
+    pub(super) translator: Option<Prefix>,
+}
+
+impl Surroundings<'_> {
+    /// In which order to ask what a peer offers.
+    fn rank(&self, theirs: &[Candidate]) -> impl Iterator<Item = SocketAddr> {
+        let ranked = self.network.rank(theirs).into_iter();
+        let translator = self.translator;
+        ranked.map(move |address| translator.map_or(address, |prefix| prefix.reach(address)))
+    }
 }
 
 impl Search {
@@ -141,11 +159,12 @@ impl Search {
     }
 
     /// The peer says where it is.
-    pub(super) fn take_offer(&mut self, now: Instant, offer: Offer, network: &Network) {
+    pub(super) fn take_offer(&mut self, now: Instant, offer: Offer, ours: &Surroundings<'_>) {
         let Offer { tag, secret, generation, candidates, mapping } = offer;
         match &mut self.theirs {
             Some(theirs) if theirs.credentials.tag == tag && theirs.secret == secret => {
                 theirs.mapping = mapping;
+                theirs.candidates.clone_from(&candidates);
                 if std::mem::replace(&mut theirs.generation, generation) != generation {
                     self.check_again(now);
                 }
@@ -156,12 +175,20 @@ impl Search {
                     self.succeeded = false;
                 }
                 let credentials = Credentials::new(tag, &secret);
-                *theirs = Some(Theirs { credentials, secret, generation, mapping });
+                let candidates = candidates.clone();
+                *theirs = Some(Theirs { credentials, secret, generation, mapping, candidates });
                 self.checking_since = Some(now);
             }
         }
-        self.checks.add(now, network.rank(&candidates));
+        self.checks.add(now, ours.rank(&candidates));
         self.reveal();
+    }
+
+    /// The peer's addresses may now be reached in another way.
+    pub(super) fn look_again(&mut self, now: Instant, ours: &Surroundings<'_>) {
+        if let Some(theirs) = &self.theirs {
+            self.checks.add(now, ours.rank(&theirs.candidates));
+        }
     }
 
     /// Where the server observes the peer.
@@ -299,8 +326,9 @@ mod tests {
         let now = Instant::now();
         let (mut alice, mut bob) = (Side::new(1, "10.0.0.1:1"), Side::new(2, "10.0.0.2:2"));
         let (alices, bobs) = (alice.offer(), bob.offer());
-        alice.search.take_offer(now, bobs, &Network::default());
-        bob.search.take_offer(now, alices, &Network::default());
+        let ours = Surroundings { network: &Network::default(), translator: None };
+        alice.search.take_offer(now, bobs, &ours);
+        bob.search.take_offer(now, alices, &ours);
         let (request, to) = alice.search.due(now).unwrap();
         assert_eq!(to, bob.address);
         let request = alice.says(request);
@@ -317,7 +345,8 @@ mod tests {
         let (mut alice, mut mallory) = (Side::new(1, "10.0.0.1:1"), Side::new(3, "10.0.0.3:3"));
         let mut offer = alice.offer();
         offer.secret = Secret([0; 16]);
-        mallory.search.take_offer(now, offer, &Network::default());
+        let ours = Surroundings { network: &Network::default(), translator: None };
+        mallory.search.take_offer(now, offer, &ours);
         let (request, _) = mallory.search.due(now).unwrap();
         let request = mallory.says(request);
         assert_eq!(alice.search.answer(now, &request, Tag(3)), None);
