@@ -6,7 +6,7 @@ set -euo pipefail
 
 # PACKAGE:COMMAND, the command, or file, being what shows that the package is there.
 demo=(gcc:cc b3sum:b3sum)
-test=("${demo[@]}" iproute2:ip nftables:nft tcpdump:tcpdump miniupnpd:miniupnpd conntrack:conntrack iputils-ping:ping util-linux:setpriv
+test=("${demo[@]}" iproute2:ip nftables:nft tcpdump:tcpdump miniupnpd:miniupnpd tayga:tayga conntrack:conntrack iputils-ping:ping util-linux:setpriv
   systemd:systemd-analyze python3:python3 desktop-file-utils:desktop-file-validate procps:pgrep)
 package=(gcc:cc mmdebstrap:mmdebstrap rpm:rpm dpkg-dev:dpkg-shlibdeps binutils:strip iproute2:ip
   util-linux:setpriv python3:python3 desktop-file-utils:desktop-file-validate)

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod blocked;
+mod bystanders;
 mod changing;
 mod failing;
 mod lan;
@@ -15,4 +16,5 @@ mod relayed;
 mod routed;
 mod serverless;
 mod support;
+mod topologies;
 mod upgrading;

@@ -24,9 +24,11 @@ pub(crate) use capture::{Capture, Runs};
 pub(crate) use content::hash_of;
 use content::{Scratch, write_random};
 pub(crate) use ffctl::{Sending, Watching};
-use machine::Machine;
-pub(crate) use network::{Asking, MappingNetwork, MovingNetwork, Nat, Network, lacks_namespaces};
-pub(crate) use probe::Behaviour;
+pub(crate) use machine::Machine;
+pub(crate) use network::{
+    Asking, MappingNetwork, MovingNetwork, Nat, Network, TranslatedNetwork, lacks_namespaces,
+};
+pub(crate) use probe::{Behaviour, turns_around};
 use program::{Outcome, PATIENCE, Program, program};
 use user::{Server, User};
 

@@ -6,13 +6,16 @@ use std::process::{Command, Stdio};
 
 use super::Machine;
 
+mod homes;
 mod igd;
 mod moving;
 mod nats;
+mod six;
 
 pub(crate) use igd::{Asking, MappingNetwork};
 pub(crate) use moving::MovingNetwork;
 pub(crate) use nats::Nat;
+pub(crate) use six::TranslatedNetwork;
 
 /// How much Alice can send per second.
 const UPLINK: &str = "160mbit";
@@ -22,6 +25,7 @@ pub(crate) struct Network {
     pub(crate) alice: Machine,
     pub(crate) bob: Machine,
     pub(crate) server: Machine,
+    /// Its address, or the name by which all machines here know it.
     pub(crate) server_ip: &'static str,
     /// The router between them, if there is one.
     router: Option<Machine>,
@@ -40,6 +44,7 @@ pub(crate) fn lacks_namespaces() -> bool {
         (vec!["tcpdump", "--version"], "tcpdump"),
         (vec!["miniupnpd", "--version"], "miniupnpd"),
         (vec!["conntrack", "--version"], "conntrack"),
+        (vec!["tayga", "--help"], "tayga"),
     ];
     let lacks = |words: &Vec<&str>| {
         let mut command = Command::new(words[0]);
@@ -52,6 +57,12 @@ pub(crate) fn lacks_namespaces() -> bool {
     eprintln!("skipped: needs {needed}");
     assert!(env::var_os("FILEFLEET_TEST_NO_SKIP").is_none(), "skipped: needs {needed}");
     true
+}
+
+impl AsRef<Self> for Network {
+    fn as_ref(&self) -> &Self {
+        self
+    }
 }
 
 impl Network {

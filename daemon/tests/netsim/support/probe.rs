@@ -49,3 +49,16 @@ fn receive(socket: &UdpSocket) -> (SocketAddr, Vec<u8>) {
     let (length, source) = socket.recv_from(&mut buffer).unwrap();
     (source, buffer[..length].to_vec())
 }
+
+/// Whether what one computer sends to the mapping of another behind the same NAT gets there
+/// (hairpinning, RFC 4787 section 6).
+#[track_caller]
+pub(crate) fn turns_around(from: &Machine, to: &Machine, internet: &Machine, ip: &str) -> bool {
+    let ip: IpAddr = ip.parse().unwrap();
+    let (here, there) = (to.enter(|| socket(0)), internet.enter(|| socket(ASKED[0])));
+    here.send_to(b"who am I", (ip, ASKED[0])).unwrap();
+    let (mapped, _) = receive(&there);
+    from.enter(|| socket(0)).send_to(b"around", mapped).unwrap();
+    there.send_to(b"asked", mapped).unwrap();
+    receive(&here).1 == b"around"
+}

@@ -136,7 +136,7 @@ fn wan(nat: Nat) -> &'static str {
 }
 
 /// A computer with a NAT, unless there is to be none, in a network with these first three numbers.
-fn behind(nat: Nat, network: &str, wan_ip: &str) -> (Machine, Option<Machine>) {
+pub(super) fn behind(nat: Nat, network: &str, wan_ip: &str) -> (Machine, Option<Machine>) {
     let host = Machine::new();
     if nat == Nat::None {
         return (host, None);
