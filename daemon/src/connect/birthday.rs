@@ -78,9 +78,9 @@ pub struct Birthday {
 
 impl Mapping {
     /// What two ports of a server have seen, each with the address it saw. `None` while only one
-    /// has, or none at one IPv4 address.
+    /// has, or none an IPv4 address. (The server's own may be of IPv6, with a translator between.)
     pub fn seen(seen: &[(SocketAddr, SocketAddr)]) -> Option<Self> {
-        let seen = || seen.iter().filter(|(server, mapped)| server.is_ipv4() && mapped.is_ipv4());
+        let seen = || seen.iter().filter(|(_, mapped)| mapped.is_ipv4());
         let (first, mapped) = seen().next()?;
         let mut others = seen().filter(|(server, _)| server.ip() == first.ip() && server != first);
         let (_, other) = others.next()?;

@@ -201,7 +201,7 @@ impl Actor {
         if self.guessed.contains_key(&search.device()) {
             return;
         }
-        if let Some(guessing) = search.to_guess(now, &self.driver.socket) {
+        if let Some(guessing) = search.to_guess(now, &self.driver.socket, self.translator) {
             self.guessed.insert(search.device(), now);
             search.guess(guessing);
         }

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
     time::Instant,
 };
@@ -74,7 +74,11 @@ impl Guessing {
     }
 
     fn scatter(&self) -> io::Result<tokio::net::UdpSocket> {
-        let socket = bind_udp((Ipv4Addr::UNSPECIFIED, 0).into())?;
+        let any: IpAddr = match self.remote {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let socket = bind_udp((any, 0).into())?;
         // tokio would first want to be told by the kernel that there is room.
         socket.send_to(&self.keys.request(), self.remote)?;
         tokio::net::UdpSocket::from_std(socket)

@@ -216,12 +216,19 @@ impl Search {
 
     /// What guessing takes, if it is time for it: the mappings leave nothing else, the server has
     /// said where the peer is, and the ordinary checks have come to nothing.
-    pub(super) fn to_guess(&self, now: Instant, main: &Arc<DemuxSocket>) -> Option<Guessing> {
+    pub(super) fn to_guess(
+        &self,
+        now: Instant,
+        main: &Arc<DemuxSocket>,
+        translator: Option<Prefix>,
+    ) -> Option<Guessing> {
         let since = self.checking_since.filter(|_| !self.succeeded)?;
         if now.saturating_duration_since(since) < CHECKS_FIRST {
             return None;
         }
+        // Only IPv4 has such NATs.
         let remote = self.revealed.filter(SocketAddr::is_ipv4)?;
+        let remote = translator.map_or(remote, |prefix| prefix.reach(remote));
         let theirs = self.theirs.as_ref()?.credentials.clone();
         let keys = Keys { ours: self.ours.clone(), theirs };
         let (main, events) = (Arc::clone(main), self.events.clone());
