@@ -6,7 +6,11 @@
 //! and leaves them again when UDP does. It knows nothing of peers, transfers or relayed links: a
 //! [`Call`] is all it hands out.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use ed25519_dalek::SigningKey;
 use tokio::{
@@ -20,7 +24,8 @@ use crate::protos::{
     certificate::{DeviceCertificate, IdentityKey},
     name::Name,
     relay::{SessionId, SessionKey, Side},
-    rendezvous::{self, ClientFrame, ServerFrame, Session},
+    rendezvous::{self, ClientFrame, ServerFrame, Session, Transaction},
+    stun::TransactionId,
 };
 
 pub use crate::protos::rendezvous::RefuseReason;
@@ -108,6 +113,19 @@ pub struct Person {
     pub identity: IdentityKey,
 }
 
+/// What the server says when it was asked to send something unasked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Probed {
+    /// Where the server sees this side now.
+    pub observed: SocketAddr,
+    /// Whether a STUN response is on its way there, from a port that was never sent anything.
+    pub sent: bool,
+    /// The server's clock when it answered: time since 1970.
+    pub clock: Duration,
+    /// How long the answer took.
+    pub took: Duration,
+}
+
 /// A relay session with somebody.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
@@ -172,6 +190,7 @@ enum Command {
     Contacts(Vec<IdentityKey>),
     CheckAlive,
     NetworkChanged,
+    RoundTrip(oneshot::Sender<Duration>),
     Shutdown { done: oneshot::Sender<()> },
 }
 
@@ -179,6 +198,7 @@ enum Command {
 enum Request {
     LookUp(Name),
     Call(Name),
+    Probe(TransactionId),
 }
 
 impl Request {
@@ -186,6 +206,9 @@ impl Request {
         match self {
             Self::LookUp(name) => ClientFrame::LookUp { id, name },
             Self::Call(name) => ClientFrame::Call { id, name },
+            Self::Probe(id_of_response) => {
+                ClientFrame::Probe { id, transaction: Transaction(id_of_response) }
+            }
         }
     }
 }
@@ -260,6 +283,27 @@ impl Client {
     pub fn network_changed(&self) {
         // As above.
         let _ = self.commands.try_send(Command::NetworkChanged);
+    }
+
+    /// Has the server send a STUN response of this transaction to the endpoint's socket, from a port
+    /// that was never sent anything: what arrives tells how this side's NAT filters. A server of an
+    /// older version does not answer.
+    pub async fn probe(&self, transaction: TransactionId) -> Result<Probed, Error> {
+        let asked = Instant::now();
+        match self.request(Request::Probe(transaction)).await? {
+            ServerFrame::Probed { observed, sent, now, .. } => {
+                let (clock, took) = (Duration::from_millis(now), asked.elapsed());
+                Ok(Probed { observed, sent, clock, took })
+            }
+            _ => Err(Error::Protocol),
+        }
+    }
+
+    /// QUIC's estimate of the round trip to the server; `None` while this is not registered.
+    pub async fn round_trip(&self) -> Option<Duration> {
+        let (reply, answer) = oneshot::channel();
+        self.command(Command::RoundTrip(reply)).await.ok()?;
+        answer.await.ok()
     }
 
     /// Ends the registration; the server knows when this returns, or soon after.

@@ -42,6 +42,7 @@ mod beacon;
 mod calls;
 mod files;
 mod limits;
+mod probe;
 mod registry;
 mod relay;
 mod session;

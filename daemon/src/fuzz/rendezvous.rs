@@ -9,7 +9,7 @@ use filefleet_server::protos::name::Name;
 use filefleet_server::protos::relay::{BindFrame, SessionKey, Side};
 use filefleet_server::protos::rendezvous::{
     CallFrame, ClientFrame, ErrorCode, FrameReader, MAX_FRAME, Proof, RefuseReason, ServerFrame,
-    Session, encode,
+    Session, Transaction, encode,
 };
 use filefleet_server::protos::stun::{self, StunKey, StunMessage};
 use filefleet_server::protos::tls::{device_key_of_spki, spki};
@@ -66,6 +66,7 @@ fn frames_of_a_client() {
         ClientFrame::Call { id: u64::MAX, name: name() },
         ClientFrame::Refuse { session: Session([4; 16]), reason: RefuseReason::Busy },
         ClientFrame::Contacts { replace: true, identities },
+        ClientFrame::Probe { id: 2, transaction: Transaction([6; 12]) },
         ClientFrame::Ping,
     ];
     fuzz_frames("frames of a client", &frames, |frame| *frame != ClientFrame::Unknown);
@@ -81,6 +82,7 @@ fn frames_of_a_server() {
         ServerFrame::Incoming { call: call() },
         ServerFrame::Refused { session: Session([4; 16]), reason: RefuseReason::Blocked },
         ServerFrame::Presence { identity, online: true },
+        ServerFrame::Probed { id: 3, observed: "192.0.2.1:5".parse().unwrap(), sent: true, now: 1 },
         ServerFrame::Pong,
         ServerFrame::Error { id: None, code: ErrorCode::Offline, message: "no".to_owned() },
     ];

@@ -264,7 +264,8 @@ impl Inbox {
             }
             Some(Command::CheckAlive) if self.heed_beacon() => Idle::TryNow,
             Some(Command::NetworkChanged) => Idle::TryNow,
-            Some(Command::CheckAlive | Command::Reveal(_)) => Idle::Wait,
+            // Dropped, the reply says that there is none.
+            Some(Command::CheckAlive | Command::Reveal(_) | Command::RoundTrip(_)) => Idle::Wait,
             Some(Command::Shutdown { done }) => Idle::Stop(Stop(Some(done))),
             None => Idle::Stop(Stop(None)),
         }

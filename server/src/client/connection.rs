@@ -252,6 +252,11 @@ impl Registration {
         matches!(self.relay, Relay::Tunnel(_))
     }
 
+    /// QUIC's estimate.
+    pub(super) fn round_trip(&self) -> Duration {
+        self.connection.rtt()
+    }
+
     /// Why the connection is no more.
     pub(super) fn end(&self) -> Error {
         Error::of_end(self.connection.close_reason().as_ref())

@@ -84,6 +84,11 @@ impl Live {
                 self.ping().await
             }
             Some(Command::CheckAlive) => Ok(()),
+            Some(Command::RoundTrip(reply)) => {
+                // Whoever asked may have given up.
+                let _ = reply.send(self.registration.round_trip());
+                Ok(())
+            }
             Some(Command::Shutdown { done }) => return ControlFlow::Break(Stop(Some(done))),
             None => return ControlFlow::Break(Stop(None)),
         };
@@ -137,7 +142,9 @@ impl Live {
 
     pub(super) fn frame(&mut self, frame: ServerFrame) -> Result<(), Error> {
         match frame {
-            ServerFrame::Found { id, .. } | ServerFrame::Called { id, .. } => {
+            ServerFrame::Found { id, .. }
+            | ServerFrame::Called { id, .. }
+            | ServerFrame::Probed { id, .. } => {
                 self.answer(id, Ok(frame));
             }
             ServerFrame::Error { id: Some(id), code, .. } => {

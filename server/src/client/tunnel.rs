@@ -69,6 +69,11 @@ impl Tunnels {
         Self(Arc::new(Way { server, address: Mutex::new(None) }))
     }
 
+    /// Whether a tunnel to the server could be had: a TLS handshake, and no more.
+    pub async fn try_out(server: ServerAddress) -> Result<(), Error> {
+        Self::new(server).connect(Port::Rendezvous).await.map(drop)
+    }
+
     /// A tunnel for the socket that is bound here. It is there at once; what is sent before the
     /// server has answered waits, or is lost. If it breaks it is made again, until it is dropped.
     pub fn open(&self, port: Port, bound: SocketAddr) -> io::Result<Tunnel> {

@@ -4,8 +4,8 @@
 //! client                                   server
 //!   register{name, certificate, proof}  →
 //!                                       ←  registered{relay_port, observed}  or  error
-//!   look_up, call: with an id           →
-//!                                       ←  found, called, error: with the same id
+//!   look_up, call, probe: with an id    →
+//!                                       ←  found, called, probed, error: with the same id
 //!   refuse, reveal, contacts, ping      →
 //!                                       ←  incoming, refused, revealed, presence, pong
 //! ```
@@ -23,6 +23,7 @@ use super::{
     hex,
     name::Name,
     relay::{SessionId, SessionKey},
+    stun::TransactionId,
 };
 
 mod framing;
@@ -96,6 +97,11 @@ impl Proof {
 #[serde(transparent)]
 pub struct Session(#[serde(with = "hex::array")] pub SessionId);
 
+/// The id of a STUN transaction in JSON: hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Transaction(#[serde(with = "hex::array")] pub TransactionId);
+
 /// What a client says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -142,6 +148,14 @@ pub enum ClientFrame {
         replace: bool,
         /// At most [`CONTACTS_PER_FRAME`].
         identities: Vec<IdentityKey>,
+    },
+    /// Wants to know how its NAT filters: the server sends a STUN response with this id from a port
+    /// that the client has never sent anything to.
+    Probe {
+        /// Repeated in the answer.
+        id: u64,
+        /// By which the client knows the response.
+        transaction: Transaction,
     },
     /// Wants a pong.
     Ping,
@@ -202,6 +216,17 @@ pub enum ServerFrame {
         identity: IdentityKey,
         /// Whether they are registered now.
         online: bool,
+    },
+    /// Answers a probe.
+    Probed {
+        /// The request's.
+        id: u64,
+        /// Where the response was sent to: where the server sees the client now.
+        observed: SocketAddr,
+        /// Whether it has left. It does not for a client in a tunnel, which is behind no NAT of ours.
+        sent: bool,
+        /// The server's clock, in milliseconds since 1970.
+        now: u64,
     },
     /// Answers a ping.
     Pong,

@@ -1,6 +1,10 @@
 //! One client's connection: the registration, then requests and pushes until either end is over.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use quinn::{Connection, Incoming, RecvStream, SendStream};
@@ -11,14 +15,14 @@ use tokio::{
 };
 use tracing::{debug, info};
 
-use super::{Services, calls, registry::Seat, store::Claimed};
+use super::{Services, calls, probe, registry::Seat, store::Claimed};
 use crate::{
     protos::{
         certificate::DeviceCertificate,
         name::Name,
         rendezvous::{
             ClientFrame, CloseCode, EXPORTER_LABEL, ErrorCode, Exported, FrameError, FrameReader,
-            Proof, ServerFrame, encode,
+            Proof, ServerFrame, Transaction, encode,
         },
     },
     udp::canonical,
@@ -271,9 +275,25 @@ impl Session {
                 self.services.registry.set_contacts(&self.seat.ticket, replace, identities);
                 Ok(())
             }
+            ClientFrame::Probe { id, transaction } => {
+                let probed = self.probe(id, transaction);
+                self.wire.write(&probed).await
+            }
             ClientFrame::Ping => self.wire.write(&ServerFrame::Pong).await,
             ClientFrame::Unknown => Ok(()),
         }
+    }
+
+    fn probe(&self, id: u64, Transaction(transaction): Transaction) -> ServerFrame {
+        let observed = canonical(self.wire.connection.remote_address());
+        // The end of a tunnel is a socket of this machine.
+        let by_udp = self.services.origins.beacon_address(observed);
+        let sent = by_udp.is_some_and(|address| {
+            let sent = probe::send(transaction, address, self.wire.connection.local_ip());
+            sent.inspect_err(|error| debug!(%error, "a probe did not leave")).is_ok()
+        });
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+        ServerFrame::Probed { id, observed, sent, now: u64::try_from(now).unwrap_or(u64::MAX) }
     }
 
     /// Stores the client's address if its NAT changed it.

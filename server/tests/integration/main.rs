@@ -4,6 +4,7 @@
 #[cfg(unix)]
 mod amplification;
 mod hostile;
+mod probing;
 #[cfg(unix)]
 mod process;
 mod relay;

@@ -81,11 +81,23 @@ pub(crate) struct Peer {
     pub(crate) client: Client,
     pub(crate) person: Person,
     events: mpsc::Receiver<Event>,
-    _beacons: AbortOnDropHandle<()>,
+    _beacons: Option<AbortOnDropHandle<()>>,
 }
 
 impl Peer {
     pub(crate) fn new(server: &ServerAddress, text: &str, seed: u8) -> Self {
+        let (mut peer, others) = Self::without_beacons(server, text, seed);
+        let beacons = tokio::spawn(forward_beacons(others, peer.client.clone()));
+        peer._beacons = Some(AbortOnDropHandle::new(beacons));
+        peer
+    }
+
+    /// One to which restart beacons do not find their way, and what comes in that is not QUIC.
+    pub(crate) fn without_beacons(
+        server: &ServerAddress,
+        text: &str,
+        seed: u8,
+    ) -> (Self, mpsc::Receiver<OtherDatagram>) {
         let (socket, others) = DemuxSocket::new(bind_udp(local(0)).unwrap(), 16).unwrap();
         let mut config = EndpointConfig::default();
         config.grease_quic_bit(false);
@@ -100,8 +112,7 @@ impl Peer {
         };
         let (sender, events) = mpsc::channel(64);
         let client = Client::spawn(endpoint, config, sender);
-        let beacons = tokio::spawn(forward_beacons(others, client.clone()));
-        Self { client, person, events, _beacons: AbortOnDropHandle::new(beacons) }
+        (Self { client, person, events, _beacons: None }, others)
     }
 
     /// One that is registered.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use filefleet_server::{
-    client::{Call, Error, Relay, Tunnel},
+    client::{Call, Error, Relay, Tunnel, Tunnels},
     config::Settings,
     protos::{address::ServerAddress, relay::BindFrame, tunnel::Port},
     server::Server,
@@ -66,6 +66,17 @@ impl End {
         let answer = self.ask(&call.key.bind(session, side, 1, cookie)).await;
         assert!(matches!(answer, BindFrame::Bound { .. }), "{answer:?}");
     }
+}
+
+#[tokio::test]
+async fn nothing_unasked_is_sent_to_the_end_of_a_tunnel() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_server, address) = start_with_tunnels(dir.path()).await;
+    let (peer, mut others) = Peer::without_beacons(&address, "alice", 1);
+    assert!(peer.reaches(|state| state.registered).await.is_tunnelled());
+    assert!(!peer.client.probe([7; 12]).await.unwrap().sent);
+    assert!(others.try_recv().is_err());
+    Tunnels::try_out(address).await.unwrap();
 }
 
 #[tokio::test]

@@ -50,6 +50,10 @@ fn client_frames() -> Vec<(ClientFrame, String)> {
             },
             format!(r#"{{"type":"contacts","replace":true,"identities":["{}"]}}"#, "04".repeat(32)),
         ),
+        (
+            ClientFrame::Probe { id: 9, transaction: Transaction([2; 12]) },
+            format!(r#"{{"type":"probe","id":9,"transaction":"{}"}}"#, "02".repeat(12)),
+        ),
         (ClientFrame::Ping, r#"{"type":"ping"}"#.to_owned()),
     ]
 }
@@ -101,6 +105,16 @@ fn server_frames() -> Vec<(ServerFrame, String)> {
         (
             ServerFrame::Presence { identity, online: true },
             format!(r#"{{"type":"presence","identity":"{key}","online":true}}"#),
+        ),
+        (
+            ServerFrame::Probed {
+                id: 9,
+                observed: "192.0.2.1:9".parse().unwrap(),
+                sent: true,
+                now: 1_700_000_000_000,
+            },
+            r#"{"type":"probed","id":9,"observed":"192.0.2.1:9","sent":true,"now":1700000000000}"#
+                .to_owned(),
         ),
         (ServerFrame::Pong, r#"{"type":"pong"}"#.to_owned()),
         (
