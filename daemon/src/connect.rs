@@ -14,4 +14,5 @@ pub mod birthday;
 pub mod candidate;
 pub mod checks;
 pub mod driver;
+pub mod obstacle;
 pub mod offer;

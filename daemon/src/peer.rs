@@ -37,7 +37,10 @@ use tokio::sync::mpsc;
 pub use self::{
     close::CloseReason,
     peers::{Peers, PeersConfig},
-    session::{Session, SessionClosed, SessionGuard},
+    session::{
+        Session, SessionClosed, SessionGuard,
+        log::{LinkChange, LinkLog, LinkLoss},
+    },
 };
 
 /// Names a link within this process; never used again.

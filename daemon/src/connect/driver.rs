@@ -3,29 +3,36 @@
 //! socket and a clock.
 
 mod actor;
+mod asking;
 mod guessing;
 mod keys;
 mod search;
+mod standing;
 
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use filefleet_server::{
     client::Client,
-    protos::certificate::DeviceKey,
+    protos::{certificate::DeviceKey, stun::TransactionId},
     udp::{DemuxSocket, OtherDatagram, source_towards},
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::actor::Driver;
-pub use self::{guessing::Scattered, keys::Keys};
+use self::{actor::Driver, asking::Waiting, standing::Found};
+pub use self::{
+    asking::{Answer, Surroundings},
+    guessing::Scattered,
+    keys::Keys,
+};
 use super::{
     candidate::{Interface, Network},
+    obstacle::Standing,
     offer::{Offer, Tag},
 };
 use crate::discover::{changes::Changes, portmap::Nat};
@@ -94,15 +101,18 @@ pub struct Attempt {
     tag: Tag,
     commands: mpsc::Sender<Command>,
     events: mpsc::Receiver<Event>,
+    found: watch::Receiver<Found>,
 }
 
 #[derive(Debug)]
 enum Command {
-    Open(Tag, DeviceKey, mpsc::Sender<Event>),
+    Open(Tag, DeviceKey, mpsc::Sender<Event>, watch::Sender<Found>),
     Theirs(Tag, Offer),
     Revealed(Tag, SocketAddr),
     Guess(Tag),
     Restart(Tag),
+    Wait(TransactionId, Waiting),
+    Surroundings(oneshot::Sender<Surroundings>),
 }
 
 impl Connector {
@@ -136,10 +146,11 @@ impl Connector {
     /// Begins to look for paths to a peer's device.
     pub fn open(&self, device: DeviceKey) -> Attempt {
         let (events_in, events) = mpsc::channel(EVENTS);
+        let (found_in, found) = watch::channel(Found::nothing(Instant::now()));
         let tag = random_tag();
         // Should it be full, the attempt finds nothing.
-        let _ = self.commands.try_send(Command::Open(tag, device, events_in));
-        Attempt { tag, commands: self.commands.clone(), events }
+        let _ = self.commands.try_send(Command::Open(tag, device, events_in, found_in));
+        Attempt { tag, commands: self.commands.clone(), events, found }
     }
 
     /// Tells when the network has changed.
@@ -178,6 +189,11 @@ impl Attempt {
     /// Looks at everything again; the peer is told to do the same by a new offer.
     pub fn restart(&self) {
         let _ = self.commands.try_send(Command::Restart(self.tag));
+    }
+
+    /// How the search stands.
+    pub fn standing(&self) -> Standing {
+        self.found.borrow().at(Instant::now())
     }
 
     /// The next finding. Cancel-safe.

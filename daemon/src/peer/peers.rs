@@ -68,6 +68,7 @@ struct Shared {
     requests: mpsc::Sender<Request>,
     rendezvous: watch::Sender<Option<Client>>,
     main: Endpoint,
+    connector: Connector,
     stop: CancellationToken,
     _actor: AbortOnDropHandle<()>,
 }
@@ -118,7 +119,7 @@ impl Peers {
             keys,
             congestion,
             main: main.clone(),
-            connector,
+            connector: connector.clone(),
             mapper,
             guess_ports,
         });
@@ -126,12 +127,17 @@ impl Peers {
         let stop = CancellationToken::new();
         let actor = Actor::new(local, gate, events, rendezvous_end, requests_end, stop.clone());
         let actor = AbortOnDropHandle::new(tokio::spawn(actor.run()));
-        Ok(Self(Arc::new(Shared { requests, rendezvous, main, stop, _actor: actor })))
+        Ok(Self(Arc::new(Shared { requests, rendezvous, main, connector, stop, _actor: actor })))
     }
 
     /// The endpoint over the main socket, for the rendezvous: so its mapping stays alive.
     pub fn endpoint(&self) -> Endpoint {
         self.0.main.clone()
+    }
+
+    /// The driver of the main socket, for whoever examines the network.
+    pub fn connector(&self) -> Connector {
+        self.0.connector.clone()
     }
 
     /// The server to call through, from now on.

@@ -6,6 +6,7 @@ pub(super) mod command;
 mod direct;
 mod hearing;
 mod links;
+pub mod log;
 mod recall;
 
 use std::{fmt, sync::Arc};
@@ -18,7 +19,9 @@ use filefleet_server::protos::{
 use quinn::SendStream;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+use self::log::LinkLog;
 use super::{CloseReason, LinkId, LinkKind, LinkView, Peer, frame::MAX_MESSAGE};
+use crate::connect::obstacle::Obstacle;
 
 /// A session with a peer. Clones are handles of the same session; dropping them all does not end
 /// it, idleness does.
@@ -30,6 +33,8 @@ struct Shared {
     outgoing: mpsc::Sender<Bytes>,
     wishes: watch::Sender<Wishes>,
     links: watch::Receiver<Vec<LinkView>>,
+    log: watch::Receiver<LinkLog>,
+    obstacle: watch::Receiver<Option<Obstacle>>,
     closed: watch::Receiver<Option<CloseReason>>,
     replies: Arc<Semaphore>,
 }
@@ -49,6 +54,8 @@ struct Ends {
     outgoing: mpsc::Receiver<Bytes>,
     wishes: watch::Receiver<Wishes>,
     links: watch::Sender<Vec<LinkView>>,
+    log: watch::Sender<LinkLog>,
+    obstacle: watch::Sender<Option<Obstacle>>,
     closed: watch::Sender<Option<CloseReason>>,
 }
 
@@ -72,15 +79,20 @@ impl Session {
         let (outgoing, outgoing_end) = mpsc::channel(OUTGOING);
         let (wishes, wishes_end) = watch::channel(Wishes::default());
         let (links_end, links) = watch::channel(Vec::new());
+        let (log_end, log) = watch::channel(LinkLog::default());
+        let (obstacle_end, obstacle) = watch::channel(None);
         let (closed_end, closed) = watch::channel(None);
         let ends = Ends {
             outgoing: outgoing_end,
             wishes: wishes_end,
             links: links_end,
+            log: log_end,
+            obstacle: obstacle_end,
             closed: closed_end,
         };
         let replies = Arc::new(Semaphore::new(REPLIES));
-        (Self(Arc::new(Shared { peer, outgoing, wishes, links, closed, replies })), ends)
+        let shared = Shared { peer, outgoing, wishes, links, log, obstacle, closed, replies };
+        (Self(Arc::new(shared)), ends)
     }
 
     /// Whether the other handle is one of this session.
@@ -130,6 +142,25 @@ impl Session {
     /// The live links, best first; a dead one is gone from it.
     pub fn links(&self) -> watch::Receiver<Vec<LinkView>> {
         self.0.links.clone()
+    }
+
+    /// What happens to the links, from the first on. It closes with the session.
+    pub fn link_log(&self) -> watch::Receiver<LinkLog> {
+        self.0.log.clone()
+    }
+
+    /// Why the best link is the relayed one, while it is.
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        *self.0.obstacle.borrow()
+    }
+
+    /// Waits until there is another reason than this one, or none; for ever if the session ends
+    /// before. Cancel-safe.
+    pub async fn obstacle_other_than(&self, known: Option<Obstacle>) {
+        let mut obstacle = self.0.obstacle.clone();
+        if obstacle.wait_for(|now| *now != known).await.is_err() {
+            std::future::pending().await
+        }
     }
 
     /// Opens a stream on the best live link. Waits while there is none and while the peer allows

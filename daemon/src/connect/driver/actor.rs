@@ -28,10 +28,11 @@ use super::{
         checks::{Checks, Success},
         offer::Tag,
     },
-    Changes, Command, Event, Heard, Nat, Reachable, Router, SERVERS,
+    Answer, Changes, Command, Event, Heard, Nat, Reachable, Router, SERVERS, Surroundings,
+    asking::Asking,
     keys::{read_username, tag_of, transaction},
     lock, read_network,
-    search::{Search, Surroundings},
+    search::{Reach, Search},
 };
 
 /// How often the interfaces are looked at while anybody looks for paths.
@@ -78,6 +79,7 @@ struct Actor {
     translator: Option<Prefix>,
     /// The question how, while it is asked.
     translators: JoinSet<Option<Prefix>>,
+    asking: Asking,
 }
 
 impl Driver {
@@ -94,6 +96,7 @@ impl Driver {
             allowances: HashMap::new(),
             translator: None,
             translators: JoinSet::new(),
+            asking: Asking::default(),
         };
         actor.run().await;
     }
@@ -135,7 +138,7 @@ impl Actor {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Open(tag, device, events) => {
+            Command::Open(tag, device, events, found) => {
                 self.look_at_network();
                 self.end_searches();
                 // The provider's DNS may not have been there yet.
@@ -143,7 +146,8 @@ impl Actor {
                     self.look_for_translator();
                 }
                 let allowances = self.allowances.remove(&device).unwrap_or_default();
-                self.searches.insert(tag, Search::new(tag, device, events, allowances));
+                let search = Search::new(tag, device, events, allowances).telling(found);
+                self.searches.insert(tag, search);
                 if self.asked_servers.is_none_or(|asked| asked.elapsed() > REFLEXIVE_AGE) {
                     self.ask_servers();
                 }
@@ -152,7 +156,7 @@ impl Actor {
             Command::Theirs(tag, offer) => {
                 if let Some(search) = self.searches.get_mut(&tag) {
                     let network = &self.driver.network.borrow();
-                    let ours = Surroundings { network, translator: self.translator };
+                    let ours = Reach { network, translator: self.translator };
                     search.take_offer(Instant::now(), offer, &ours);
                 }
             }
@@ -162,6 +166,18 @@ impl Actor {
                 }
             }
             Command::Guess(tag) => self.guess(tag),
+            Command::Wait(id, waiting) => {
+                let remote = waiting.remote;
+                if let (true, Some(remote)) = (self.asking.wait(id, waiting), remote) {
+                    self.driver.socket.send_to(&stun::request(id), remote, None);
+                }
+            }
+            Command::Surroundings(reply) => {
+                let network = read_network();
+                let mapped = *self.driver.router.mapped.borrow();
+                // Whoever asked may have given up.
+                let _ = reply.send(Surroundings { network, mapped });
+            }
             Command::Restart(tag) => {
                 self.look_at_network();
                 self.ask_servers();
@@ -182,7 +198,7 @@ impl Actor {
     fn on_translator(&mut self, found: Option<Prefix>) {
         if std::mem::replace(&mut self.translator, found) != found {
             let network = &self.driver.network.borrow();
-            let ours = Surroundings { network, translator: found };
+            let ours = Reach { network, translator: found };
             for search in self.searches.values_mut() {
                 search.look_again(Instant::now(), &ours);
             }
@@ -366,6 +382,7 @@ impl Actor {
     fn on_response(&mut self, datagram: &OtherDatagram, id: TransactionId, mapped: SocketAddr) {
         let (tag, now) = (tag_of(&id), Instant::now());
         if tag == SERVERS {
+            self.asking.on_response(&id, Answer { source: datagram.source, mapped });
             if self.servers.on_response(now, datagram.source, id).is_some() {
                 self.reflexive.insert(datagram.source, mapped);
                 self.offer();
@@ -399,6 +416,7 @@ impl Actor {
             while let Some((request, remote)) = search.due(now) {
                 self.driver.socket.send_to(&request, remote, None);
             }
+            search.tell_standing();
         }
     }
 }

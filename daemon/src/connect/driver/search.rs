@@ -1,7 +1,7 @@
 //! The search for paths to one peer.
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,20 +11,21 @@ use filefleet_server::{
     protos::{certificate::DeviceKey, stun::TransactionId},
     udp::{DemuxSocket, OtherDatagram},
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     super::{
         allowance::Allowances,
         birthday::{Mapping, Part},
-        candidate::{Candidate, Network},
+        candidate::{Candidate, CandidateKind, Network},
         checks::{Checks, Success},
         offer::{Offer, Secret, Tag},
     },
     Event, fill_random,
     guessing::Guessing,
     keys::{Credentials, Keys, transaction},
+    standing::Found,
 };
 
 /// Ports are not guessed before the ordinary checks have had this long.
@@ -49,6 +50,9 @@ pub(super) struct Search {
     /// Whether the session was asked to reveal this side to the peer.
     reveals: bool,
     guessing: Option<AbortOnDropHandle<()>>,
+    /// Since when nothing has answered, while both sides' checks are under way.
+    in_vain_since: Option<Instant>,
+    found: watch::Sender<Found>,
 }
 
 struct Theirs {
@@ -57,16 +61,18 @@ struct Theirs {
     generation: u32,
     mapping: Option<Mapping>,
     candidates: Vec<Candidate>,
+    /// Where servers see the peer.
+    public: Option<IpAddr>,
 }
 
-/// How this machine is connected.
-pub(super) struct Surroundings<'a> {
+/// How this machine reaches others.
+pub(super) struct Reach<'a> {
     pub(super) network: &'a Network,
     /// How addresses of IPv4 are reached, if it has IPv6 alone.
     pub(super) translator: Option<Prefix>,
 }
 
-impl Surroundings<'_> {
+impl Reach<'_> {
     /// In which order to ask what a peer offers.
     fn rank(&self, theirs: &[Candidate]) -> impl Iterator<Item = SocketAddr> {
         let ranked = self.network.rank(theirs).into_iter();
@@ -98,7 +104,35 @@ impl Search {
             revealed: None,
             reveals: false,
             guessing: None,
+            in_vain_since: None,
+            found: watch::Sender::new(Found::nothing(Instant::now())),
         }
+    }
+
+    /// Tells from now on how the search stands.
+    pub(super) fn telling(self, found: watch::Sender<Found>) -> Self {
+        Self { found, ..self }
+    }
+
+    /// Tells how the search stands, if that is news.
+    pub(super) fn tell_standing(&self) {
+        let found = Found {
+            asked_since: self.found.borrow().asked_since,
+            offered: self.theirs.is_some(),
+            in_vain_since: self.in_vain_since,
+            guessing: self.is_guessing(),
+            same_router: self.is_behind_same_router(),
+            ours: self.offered.as_ref().and_then(|(_, mapping)| *mapping),
+            theirs: self.theirs.as_ref().and_then(|theirs| theirs.mapping),
+        };
+        self.found.send_if_modified(|told| std::mem::replace(told, found) != found);
+    }
+
+    /// Whether servers see both sides at one address.
+    fn is_behind_same_router(&self) -> bool {
+        let ours = self.offered.as_ref().and_then(|(candidates, _)| public_ip(candidates));
+        let theirs = self.theirs.as_ref().and_then(|theirs| theirs.public);
+        ours.is_some() && ours == theirs
     }
 
     /// Whom is looked for.
@@ -154,16 +188,19 @@ impl Search {
     }
 
     fn check_again(&mut self, now: Instant) {
-        self.succeeded = false;
+        if std::mem::take(&mut self.succeeded) {
+            self.in_vain_since = Some(now);
+        }
         self.checks.restart(now);
     }
 
     /// The peer says where it is.
-    pub(super) fn take_offer(&mut self, now: Instant, offer: Offer, ours: &Surroundings<'_>) {
+    pub(super) fn take_offer(&mut self, now: Instant, offer: Offer, ours: &Reach<'_>) {
         let Offer { tag, secret, generation, candidates, mapping } = offer;
+        let public = public_ip(&candidates);
         match &mut self.theirs {
             Some(theirs) if theirs.credentials.tag == tag && theirs.secret == secret => {
-                theirs.mapping = mapping;
+                (theirs.mapping, theirs.public) = (mapping, public);
                 theirs.candidates.clone_from(&candidates);
                 if std::mem::replace(&mut theirs.generation, generation) != generation {
                     self.check_again(now);
@@ -176,8 +213,9 @@ impl Search {
                 }
                 let credentials = Credentials::new(tag, &secret);
                 let candidates = candidates.clone();
-                *theirs = Some(Theirs { credentials, secret, generation, mapping, candidates });
-                self.checking_since = Some(now);
+                *theirs =
+                    Some(Theirs { credentials, secret, generation, mapping, candidates, public });
+                (self.checking_since, self.in_vain_since) = (Some(now), Some(now));
             }
         }
         self.checks.add(now, ours.rank(&candidates));
@@ -185,7 +223,7 @@ impl Search {
     }
 
     /// The peer's addresses may now be reached in another way.
-    pub(super) fn look_again(&mut self, now: Instant, ours: &Surroundings<'_>) {
+    pub(super) fn look_again(&mut self, now: Instant, ours: &Reach<'_>) {
         if let Some(theirs) = &self.theirs {
             self.checks.add(now, ours.rank(&theirs.candidates));
         }
@@ -264,6 +302,7 @@ impl Search {
         let id = self.theirs.as_ref()?.credentials.answered(response)?;
         let success = self.checks.on_response(now, response.source, id)?;
         self.succeeded = true;
+        self.in_vain_since = None;
         self.guessing = None;
         Some(success)
     }
@@ -282,6 +321,13 @@ impl Search {
         let keys = Keys { ours: self.ours.clone(), theirs };
         Some((keys.request_as(id), remote))
     }
+}
+
+/// Where servers see who offers these, if that is not an address of its own.
+fn public_ip(candidates: &[Candidate]) -> Option<IpAddr> {
+    let reflexive = |candidate: &&Candidate| candidate.kind == CandidateKind::ServerReflexive;
+    let mut reflexive = candidates.iter().filter(reflexive).map(|seen| seen.address.ip());
+    reflexive.find(IpAddr::is_ipv4)
 }
 
 #[cfg(test)]
@@ -333,7 +379,7 @@ mod tests {
         let now = Instant::now();
         let (mut alice, mut bob) = (Side::new(1, "10.0.0.1:1"), Side::new(2, "10.0.0.2:2"));
         let (alices, bobs) = (alice.offer(), bob.offer());
-        let ours = Surroundings { network: &Network::default(), translator: None };
+        let ours = Reach { network: &Network::default(), translator: None };
         alice.search.take_offer(now, bobs, &ours);
         bob.search.take_offer(now, alices, &ours);
         let (request, to) = alice.search.due(now).unwrap();
@@ -352,7 +398,7 @@ mod tests {
         let (mut alice, mut mallory) = (Side::new(1, "10.0.0.1:1"), Side::new(3, "10.0.0.3:3"));
         let mut offer = alice.offer();
         offer.secret = Secret([0; 16]);
-        let ours = Surroundings { network: &Network::default(), translator: None };
+        let ours = Reach { network: &Network::default(), translator: None };
         mallory.search.take_offer(now, offer, &ours);
         let (request, _) = mallory.search.due(now).unwrap();
         let request = mallory.says(request);

@@ -1,5 +1,6 @@
 //! The actor of one session: it owns the links, numbers the messages and decides when it is over.
 
+mod explaining;
 mod linking;
 mod messages;
 
@@ -34,6 +35,7 @@ use super::{
     command::{Command, Ending, Waiter},
     direct::Direct,
     links::Links,
+    log::LinkLoss,
     recall::Recall,
 };
 use crate::{
@@ -352,6 +354,7 @@ impl SessionActor {
             self.outbox.link_lost(id);
         }
         for id in look.dead {
+            self.tell_lost(id, LinkLoss::Silent);
             self.close_link(id, CloseCode::Redundant);
         }
         if look.sudden && self.is_needed() {
@@ -400,6 +403,7 @@ impl SessionActor {
             Ending::Replaced(_) => CloseReason::Replaced,
         };
         tracing::info!(peer = %self.peer.name, ?reason, "session over");
+        self.tell_over();
         // Before the peer can hear of it: what it calls or dials for from then on is for the next
         // session.
         self.ends.links.send_replace(Vec::new());

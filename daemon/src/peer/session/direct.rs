@@ -10,6 +10,7 @@ use filefleet_server::protos::certificate::DeviceKey;
 
 use crate::connect::{
     driver::{Attempt, Connector, Event, Reachable},
+    obstacle::Standing,
     offer::{Offer, Tag},
 };
 
@@ -79,6 +80,11 @@ impl Direct {
         if let Some(attempt) = &self.attempt {
             attempt.guess();
         }
+    }
+
+    /// How the search stands; `None` while direct links are not allowed.
+    pub(super) fn standing(&self) -> Option<Standing> {
+        self.attempt.as_ref().map(Attempt::standing)
     }
 
     /// The next finding. Cancel-safe.

@@ -15,6 +15,7 @@ use super::super::{
     mailbox::WINDOW,
 };
 use super::{direct::Taken, hearing::Hearing};
+use crate::connect::obstacle::Behind;
 
 /// A link that has sent for this long without hearing anything is not used for anything new.
 const QUIET: Duration = Duration::from_millis(1500);
@@ -165,6 +166,13 @@ impl Links {
         let views = working.map(|live| &live.view);
         let direct = views.filter(|view| view.kind != LinkKind::Relayed);
         direct.map(|view| (view.remote, view.kind == LinkKind::Lan)).collect()
+    }
+
+    /// Why the best direct link is not the best link, if there is one.
+    pub(super) fn behind(&self) -> Option<Behind> {
+        let ranked = self.ranked();
+        let direct = ranked.iter().find(|live| live.view.kind != LinkKind::Relayed)?;
+        Some(if direct.traffic.is_quiet() { Behind::Silent } else { Behind::Slower })
     }
 
     /// Direct links beyond `most`, worst first.

@@ -3,9 +3,10 @@
 use bytes::Bytes;
 
 use super::{
-    super::{LinkKind, LinkView, close::CloseCode},
+    super::{LinkChange, LinkKind, LinkView, close::CloseCode},
     support::{Got, TestServer, User, kinds, soon},
 };
+use crate::connect::obstacle::Obstacle;
 
 async fn pair(server: &TestServer) -> (User, User, Got, Got) {
     let mut alice = User::start("alice", 1, server).await;
@@ -53,6 +54,34 @@ async fn strangers_stay_behind_the_relay_until_allowed() {
     assert_eq!(kinds(&at_bob.session.links().borrow()), [LinkKind::Relayed]);
     at_bob.session.allow_direct();
     at_alice.links(is_direct).await;
+}
+
+#[tokio::test]
+async fn a_session_says_why_it_has_no_better_link_and_what_happens_to_its_links() {
+    let server = TestServer::start();
+    let (_alice, _bob, at_alice, at_bob) = pair(&server).await;
+    let alices = &at_alice.session;
+    soon(async {
+        while alices.obstacle() != Some(Obstacle::NotAcceptedYet) {
+            alices.obstacle_other_than(alices.obstacle()).await;
+        }
+    })
+    .await;
+    at_bob.session.allow_direct();
+    soon(async {
+        while alices.obstacle().is_some() {
+            alices.obstacle_other_than(alices.obstacle()).await;
+        }
+    })
+    .await;
+    let mut log = alices.link_log();
+    let in_use = LinkChange::InUse(LinkKind::Lan, None);
+    let log = soon(log.wait_for(|log| log.since(&mut 0).last() == Some(&in_use))).await;
+    let changes = log.unwrap().since(&mut 0);
+    let [first, second, third, _] = changes[..] else { panic!("{changes:?}") };
+    assert_eq!(first, LinkChange::Joined(LinkKind::Relayed));
+    assert!(matches!(second, LinkChange::InUse(LinkKind::Relayed, Some(_))), "{changes:?}");
+    assert_eq!(third, LinkChange::Joined(LinkKind::Lan));
 }
 
 #[tokio::test]

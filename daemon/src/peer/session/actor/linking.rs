@@ -18,6 +18,7 @@ use super::{
         },
         command::Ending,
         direct::{Direct, MAX_DIRECT},
+        log::LinkLoss,
         recall::Recall,
     },
     Flow, HOPEFUL, SessionActor, TICKETS, ticket_of,
@@ -57,10 +58,11 @@ impl SessionActor {
 
     pub(super) fn add_link(&mut self, link: Opened) {
         tracing::info!(peer = %self.peer.name, link = ?link.id, kind = ?link.kind, "link up");
-        let next = self.inbox.acknowledged();
+        let (next, link_kind) = (self.inbox.acknowledged(), link.kind);
         let wiring = self.links.add(&link, next, self.frames_in.clone(), self.streams.clone());
         self.running.spawn(link.run(wiring));
         self.active_at = Instant::now();
+        self.tell_joined(link_kind);
         self.show_links();
     }
 
@@ -74,6 +76,7 @@ impl SessionActor {
         if self.is_controlling() {
             let excess = self.links.excess(MAX_DIRECT);
             for id in self.links.surplus().into_iter().chain(excess) {
+                self.tell_lost(id, LinkLoss::Surplus);
                 self.close_link(id, CloseCode::Redundant);
             }
         }
@@ -192,6 +195,8 @@ impl SessionActor {
             return ControlFlow::Break(Ending::Closed(CloseReason::Protocol));
         }
         let kind = self.links.kind(id);
+        let loss = if code.is_some() { LinkLoss::ClosedByPeer } else { LinkLoss::Broken };
+        self.tell_lost(id, loss);
         self.drop_link(id);
         match (code, code.and_then(CloseReason::of_peer)) {
             (_, Some(reason)) => return ControlFlow::Break(Ending::Closed(reason)),
@@ -260,6 +265,7 @@ impl SessionActor {
             *old = views;
             !same
         });
+        self.tell_best();
     }
 }
 
