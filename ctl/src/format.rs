@@ -3,7 +3,10 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::proto::{Direction, LinkKind, RequestView, TransferState, TransferView};
+use crate::proto::{
+    Check, Direction, Level, LinkChange, LinkEvent, LinkKind, LinkLoss, RelayedCode, RequestView,
+    TransferState, TransferView,
+};
 use crate::text;
 
 const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -85,6 +88,88 @@ pub fn link(kind: LinkKind) -> &'static str {
         LinkKind::Lan => "lan",
         LinkKind::Direct => "direct",
         LinkKind::Relayed => "relayed",
+    }
+}
+
+/// What a transfer goes over, and in short why over nothing better: `relayed: guessing ports`.
+pub fn link_of(transfer: &TransferView) -> Option<String> {
+    let kind = link(transfer.link?);
+    Some(match &transfer.why_relayed {
+        Some(why) => format!("{kind}: {}", why_relayed(why.code)),
+        None => kind.to_owned(),
+    })
+}
+
+/// Why something goes through the relay, in a few words.
+pub fn why_relayed(code: RelayedCode) -> &'static str {
+    match code {
+        RelayedCode::NotAcceptedYet => "not accepted yet",
+        RelayedCode::UdpBlocked => "no UDP gets out of here",
+        RelayedCode::Searching => "looking for a direct path",
+        RelayedCode::GuessingPorts => "guessing ports",
+        RelayedCode::LanIsolated => "the router keeps you apart",
+        RelayedCode::NoPath => "no direct path",
+        RelayedCode::DirectSlower => "faster than the direct link",
+        RelayedCode::DirectSilent => "the direct link is silent",
+        RelayedCode::Other => "no better link",
+    }
+}
+
+/// Why a link is no more, in a few words.
+pub fn link_loss(loss: LinkLoss) -> &'static str {
+    match loss {
+        LinkLoss::Silent => "nothing came in over it",
+        LinkLoss::Surplus => "others are better",
+        LinkLoss::ClosedByPeer => "the other side closed it",
+        LinkLoss::Broken => "it broke",
+        LinkLoss::SessionOver => "all links have ended",
+        LinkLoss::Other => "it is of no use any more",
+    }
+}
+
+/// A change of links, in a line.
+pub fn link_event(event: &LinkEvent) -> String {
+    let (peer, kind) = (text::display(&event.peer), link(event.kind));
+    match event.change {
+        LinkChange::Joined => format!("{peer}: a {kind} link came up"),
+        LinkChange::Lost => match event.loss {
+            Some(loss) => format!("{peer}: a {kind} link is gone: {}", link_loss(loss)),
+            None => format!("{peer}: a {kind} link is gone"),
+        },
+        LinkChange::InUse => match &event.why_relayed {
+            Some(why) => {
+                format!("{peer}: the {kind} link is in use: {}", why_relayed(why.code))
+            }
+            None => format!("{peer}: the {kind} link is in use"),
+        },
+    }
+}
+
+/// What an examination has looked at, in a word or two.
+pub fn check(check: Check) -> &'static str {
+    match check {
+        Check::Resolution => "server",
+        Check::Udp => "udp",
+        Check::Tcp => "tcp",
+        Check::Certificate => "certificate",
+        Check::Registration => "registration",
+        Check::Relay => "relay",
+        Check::RoundTrip => "round trip",
+        Check::Clock => "clock",
+        Check::Address => "address",
+        Check::Nat => "nat",
+        Check::PortMapping => "port mapping",
+        Check::Ipv6 => "ipv6",
+        Check::Other => "other",
+    }
+}
+
+/// How bad it is, in a word.
+pub fn level(level: Level) -> &'static str {
+    match level {
+        Level::Ok => "ok",
+        Level::Warn => "warn",
+        Level::Problem => "problem",
     }
 }
 

@@ -16,9 +16,11 @@
 //! a screen passes them through [`text`](crate::text).
 
 pub mod chunk;
+mod doctor;
 mod error;
 mod event;
 pub mod frame;
+mod link;
 mod options;
 mod reply;
 mod request;
@@ -27,14 +29,18 @@ mod wire_path;
 
 use serde::{Deserialize, Serialize};
 
+pub use doctor::{
+    Check, DoctorView, Finding, Ipv6, Level, NatFiltering, NatKind, NatMapping, NetworkView,
+};
 pub use error::{ControlError, ErrorCode};
 pub use event::Event;
+pub use link::{LinkChange, LinkEvent, LinkKind, LinkLoss, RelayedCode, WhyRelayed};
 pub use options::{MAX_TEXT, MIN_LIMIT, SendOptions};
 pub use reply::{Reply, Setting};
 pub use request::{Call, Change, Passphrase, Request};
 pub use view::{
-    Accept, ContactView, Direction, EntryKind, EntryView, FileFailure, LinkKind, RequestPage,
-    RequestView, StateView, StatusView, SurveyView, TransferState, TransferView,
+    Accept, ContactView, Direction, EntryKind, EntryView, FileFailure, RequestPage, RequestView,
+    StateView, StatusView, SurveyView, TransferState, TransferView,
 };
 pub use wire_path::WirePath;
 

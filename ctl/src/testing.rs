@@ -12,8 +12,9 @@ use tokio::task::JoinSet;
 
 use crate::home::Home;
 use crate::proto::{
-    Accept, Call, ContactView, ControlError, Direction, Event, Hello, LinkKind, Reply, RequestView,
-    Setting, StateView, StatusView, TransferState, TransferView,
+    Accept, Call, Check, ContactView, ControlError, Direction, DoctorView, Event, Finding, Hello,
+    Level, LinkKind, NatFiltering, NatKind, NatMapping, NetworkView, Reply, RequestView, Setting,
+    StateView, StatusView, TransferState, TransferView,
 };
 use crate::server::{Responder, ServerConnection};
 use crate::socket::{self, ListenError, Listener, Stream};
@@ -207,6 +208,32 @@ pub fn status() -> StatusView {
     }
 }
 
+/// What is found behind a strict NAT, to start from.
+pub fn doctor() -> DoctorView {
+    let finding = |check, level, message: &str, hint: Option<&str>| Finding {
+        check,
+        level,
+        message: message.to_owned(),
+        hint: hint.map(str::to_owned),
+    };
+    DoctorView {
+        findings: vec![
+            finding(Check::Udp, Level::Ok, "the server answers by UDP", None),
+            finding(Check::Nat, Level::Warn, "the NAT is strict", Some("turn on UPnP")),
+        ],
+        outlook: "some people are reached through the relay only".to_owned(),
+        network: NetworkView {
+            nat: Some(NatKind::Strict),
+            mapping: Some(NatMapping::Dependent),
+            filtering: Some(NatFiltering::PortDependent),
+            public: vec!["192.0.2.1:7".to_owned()],
+            udp: Some(true),
+            round_trip: Some(0.25),
+            ..NetworkView::default()
+        },
+    }
+}
+
 /// A state with these transfers and nothing else.
 pub fn state(transfers: Vec<TransferView>) -> Event {
     let (requests, contacts, settings) = (Vec::new(), Vec::new(), Vec::new());
@@ -242,6 +269,7 @@ pub fn transfer(state: TransferState) -> TransferView {
         seconds: 1.5,
         started_at: 1_700_000_000,
         detail: None,
+        why_relayed: None,
         error: None,
         reason: None,
         next_try: None,

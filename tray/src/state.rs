@@ -65,7 +65,8 @@ impl State {
                 (status.name, status.server, status.registered) = (name, server, registered);
                 status.registration_error = error;
             }
-            (_, Event::State(_) | Event::Warning { .. }) => {}
+            // The transfers themselves say over which link they go.
+            (_, Event::State(_) | Event::Warning { .. } | Event::Link(_)) => {}
         }
     }
 }

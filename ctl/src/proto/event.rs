@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContactView, RequestView, Setting, StateView, TransferView};
+use super::{ContactView, LinkEvent, RequestView, Setting, StateView, TransferView};
 
 /// A change of what the daemon knows; each view replaces the one with the same id or name.
 #[allow(clippy::large_enum_variant, reason = "most events are transfers, which are the largest")]
@@ -17,6 +17,8 @@ pub enum Event {
     State(Box<StateView>),
     /// A transfer began, moved on or ended.
     Transfer(TransferView),
+    /// A link with somebody came up, went away, or became the one in use.
+    Link(LinkEvent),
     /// A request waits for an answer, or more of it is known.
     Request(RequestView),
     /// A request waits no more.
@@ -53,9 +55,10 @@ pub enum Event {
 
 impl Event {
     /// The kinds of event that this version knows, as they are on the wire.
-    pub(super) const KINDS: [&str; 9] = [
+    pub(super) const KINDS: [&str; 10] = [
         "state",
         "transfer",
+        "link",
         "request",
         "request_gone",
         "contact",

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ContactView, RequestPage, RequestView, StatusView, SurveyView, TransferView};
+use super::{
+    ContactView, DoctorView, RequestPage, RequestView, StatusView, SurveyView, TransferView,
+};
 
 /// The answer to a [`Call`](super::Call) that succeeded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -12,6 +14,8 @@ pub enum Reply {
     Done,
     /// How things stand.
     Status(StatusView),
+    /// What an examination of the network has found.
+    Doctor(Box<DoctorView>),
     /// The bytes that belong to the call may come now.
     Ready,
     /// A transfer exists from now on.

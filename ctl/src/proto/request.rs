@@ -22,6 +22,8 @@ pub struct Request {
 pub enum Call {
     /// How things stand: [`Reply::Status`](super::Reply::Status).
     Status,
+    /// Look at the network and at the way to the server: `Reply::Doctor`, after some seconds.
+    Doctor,
     /// Claim a name at a server and stay registered there: `Reply::Done` once registered.
     Register {
         /// The name to claim.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ControlError, Setting, WirePath};
+use super::{ControlError, LinkKind, Setting, WhyRelayed, WirePath};
 
 /// The daemon in one look.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,8 +113,11 @@ pub struct TransferView {
     pub seconds: f64,
     /// When it was asked for.
     pub started_at: u64,
-    /// What it waits for, or why it goes through the relay.
+    /// What it waits for.
     pub detail: Option<String>,
+    /// Why it goes through the relay, or would, while it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why_relayed: Option<WhyRelayed>,
     /// Why it failed.
     pub error: Option<ControlError>,
     /// What stands in the way of one that is queued or paused, if anything does.
@@ -169,18 +172,6 @@ impl TransferState {
     pub fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Failed | Self::Declined | Self::Cancelled)
     }
-}
-
-/// How two daemons are joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LinkKind {
-    /// On a shared network.
-    Lan,
-    /// From address to address, through NATs if need be.
-    Direct,
-    /// Through the server, which sees ciphertext only.
-    Relayed,
 }
 
 /// A file that did not arrive although its transfer went on.

@@ -1,7 +1,5 @@
 //! What all commands have in common, and those about this user's daemon.
 
-use std::io::{BufRead, BufReader};
-
 use filefleet_ctl::proto::{Call, ErrorCode, Event, Hello, Reply, Setting, TransferState};
 use filefleet_ctl::testing::{self, Answer, FakeDaemon};
 use serde_json::json;
@@ -190,21 +188,10 @@ fn watching_shows_the_state_and_then_events() {
                 .to_owned(),
         ),
     ] {
-        let outcome = read_until(&user, arguments, &expected);
+        let outcome = user.reads_until(arguments, &expected);
         assert!(outcome.ends_with(&expected), "{outcome}");
         daemon.next_call();
     }
-}
-
-/// What `ffctl` has printed when it has printed that.
-fn read_until(user: &User, arguments: &[&str], expected: &str) -> String {
-    let mut child = user.command(arguments).spawn().unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut printed = String::new();
-    while !printed.ends_with(expected) && stdout.read_line(&mut printed).unwrap() > 0 {}
-    child.kill().unwrap();
-    child.wait().unwrap();
-    printed
 }
 
 #[test]
@@ -232,7 +219,7 @@ fn every_command_has_help_with_an_example() {
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let commands = commands.take_while(|line| !line.is_empty());
     let names: Vec<_> = commands.filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(names.len(), 19, "{names:?}");
+    assert_eq!(names.len(), 20, "{names:?}");
     for name in names.into_iter().filter(|name| *name != "help") {
         let help = user.ffctl(&[name, "--help"]).done().stdout;
         assert!(help.contains(&format!("  ffctl {name}")), "{help}");

@@ -6,6 +6,8 @@ mod choose;
 mod commands;
 #[cfg(unix)]
 mod daemon;
+mod doctor;
+mod links;
 mod people;
 mod send;
 mod support;

@@ -1,5 +1,6 @@
 //! A home, a fake daemon in it, and `ffctl` to be run.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -66,6 +67,17 @@ impl User {
 
     pub(crate) fn ffctl(&self, arguments: &[&str]) -> Outcome {
         self.command(arguments).output().unwrap().into()
+    }
+
+    /// What `ffctl` has printed when it has printed that, or has ended.
+    pub(crate) fn reads_until(&self, arguments: &[&str], expected: &str) -> String {
+        let mut child = self.command(arguments).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut printed = String::new();
+        while !printed.ends_with(expected) && stdout.read_line(&mut printed).unwrap() > 0 {}
+        child.kill().unwrap();
+        child.wait().unwrap();
+        printed
     }
 }
 

@@ -110,6 +110,7 @@ pub(crate) fn new_transfer(
         seconds: 0.0,
         started_at,
         detail: None,
+        why_relayed: None,
         error: None,
         reason: None,
         next_try: None,

@@ -37,6 +37,6 @@ fn pace(transfer: &TransferView) -> String {
     } else {
         parts.push(format::amount(transfer.files, transfer.bytes, transfer.total_known));
     }
-    parts.extend(transfer.link.map(|link| format::link(link).to_owned()));
+    parts.extend(format::link_of(transfer));
     parts.join(", ")
 }

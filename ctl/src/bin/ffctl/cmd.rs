@@ -7,6 +7,7 @@ mod config;
 mod contacts;
 mod daemon;
 mod decline;
+mod doctor;
 mod identity;
 mod interrupts;
 mod invite;
@@ -34,6 +35,7 @@ use crate::failure::{CommandError, Failure};
 pub(crate) enum Command {
     Register(register::Register),
     Status(status::Status),
+    Doctor(doctor::Doctor),
     Send(send::Send),
     Requests(requests::Requests),
     Accept(accept::Accept),
@@ -58,6 +60,7 @@ impl Command {
         match self {
             Self::Register(command) => command.run().await,
             Self::Status(command) => command.run().await,
+            Self::Doctor(command) => command.run().await,
             Self::Send(command) => command.run().await,
             Self::Requests(command) => command.run().await,
             Self::Accept(command) => command.run().await,
@@ -82,6 +85,7 @@ impl Command {
         match self {
             Self::Register(command) => command.format.json,
             Self::Status(command) => command.format.json,
+            Self::Doctor(command) => command.format.json,
             Self::Requests(command) => command.format.json,
             Self::Transfers(command) => command.format.json,
             Self::Retry(command) => command.format.json,

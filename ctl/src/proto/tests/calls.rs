@@ -17,6 +17,7 @@ fn bob() -> String {
 #[test]
 fn calls_without_parameters() {
     assert_call(Call::Status, r#""method":"status""#);
+    assert_call(Call::Doctor, r#""method":"doctor""#);
     assert_call(Call::Requests, r#""method":"requests""#);
     assert_call(Call::Invite, r#""method":"invite""#);
     assert_call(Call::Contacts, r#""method":"contacts""#);

@@ -19,6 +19,14 @@ const TRANSFER: &str = concat!(
     r#""detail":null,"error":null,"reason":null,"next_try":null,"failures":[],"dest":null}"#,
 );
 
+const DOCTOR: &str = concat!(
+    r#"{"findings":[{"check":"udp","level":"ok","message":"the server answers by UDP"},"#,
+    r#"{"check":"nat","level":"warn","message":"the NAT is strict","hint":"turn on UPnP"}],"#,
+    r#""outlook":"some people are reached through the relay only","network":{"nat":"strict","#,
+    r#""mapping":"dependent","filtering":"port_dependent","public":["192.0.2.1:7"],"mapped":null,"#,
+    r#""udp":true,"tcp":null,"ipv6":null,"round_trip":0.25,"clock_offset":null}}"#,
+);
+
 const REQUEST: &str = concat!(
     r#"{"id":"00ff","from":"bob","identity":"77aa","known":true,"verified":false,"#,
     r#""device":"desk","files":2,"bytes":10,"total_known":false,"names":["a","b"],"#,
@@ -106,6 +114,10 @@ fn replies() {
     assert_reply(
         Reply::Status(testing::status()),
         &format!(r#"{{"reply":"status","data":{STATUS}}}"#),
+    );
+    assert_reply(
+        Reply::Doctor(Box::new(testing::doctor())),
+        &format!(r#"{{"reply":"doctor","data":{DOCTOR}}}"#),
     );
     assert_reply(
         Reply::SendStarted { transfer: "00ff".to_owned() },
@@ -234,6 +246,52 @@ fn events() {
     );
 }
 
+fn why_relayed() -> WhyRelayed {
+    WhyRelayed { code: RelayedCode::NoPath, message: "no way".to_owned() }
+}
+
+#[test]
+fn a_relayed_transfer_says_why() {
+    let mut transfer = testing::transfer(TransferState::Active);
+    transfer.why_relayed = Some(why_relayed());
+    let why = r#""detail":null,"why_relayed":{"code":"no_path","message":"no way"},"error""#;
+    let json = TRANSFER.replace(r#""detail":null,"error""#, why);
+    assert_event(Event::Transfer(transfer), &format!(r#""event":"transfer","data":{json}"#));
+}
+
+#[test]
+fn changes_of_links() {
+    let event = |change, kind| {
+        let (peer, loss, why_relayed) = ("bob".to_owned(), None, None);
+        LinkEvent { peer, change, kind, loss, why_relayed }
+    };
+    assert_event(
+        Event::Link(event(LinkChange::Joined, LinkKind::Direct)),
+        r#""event":"link","data":{"peer":"bob","change":"joined","kind":"direct"}"#,
+    );
+    let lost = event(LinkChange::Lost, LinkKind::Lan);
+    assert_event(
+        Event::Link(LinkEvent { loss: Some(LinkLoss::Silent), ..lost }),
+        r#""event":"link","data":{"peer":"bob","change":"lost","kind":"lan","loss":"silent"}"#,
+    );
+    let in_use = event(LinkChange::InUse, LinkKind::Relayed);
+    assert_event(
+        Event::Link(LinkEvent { why_relayed: Some(why_relayed()), ..in_use }),
+        concat!(
+            r#""event":"link","data":{"peer":"bob","change":"in_use","kind":"relayed","#,
+            r#""why_relayed":{"code":"no_path","message":"no way"}}"#,
+        ),
+    );
+}
+
+#[test]
+fn reasons_of_the_future_are_understood_as_reasons() {
+    let why: WhyRelayed = serde_json::from_str(r#"{"code":"snow","message":"it snows"}"#).unwrap();
+    assert_eq!((why.code, why.message.as_str()), (RelayedCode::Other, "it snows"));
+    assert_eq!(serde_json::from_str::<LinkLoss>(r#""snow""#).unwrap(), LinkLoss::Other);
+    assert_eq!(serde_json::from_str::<Check>(r#""weather""#).unwrap(), Check::Other);
+}
+
 #[test]
 fn the_words_of_small_enums() {
     let words = |values: &[serde_json::Value]| {
@@ -247,6 +305,28 @@ fn the_words_of_small_enums() {
     );
     let links = [LinkKind::Lan, LinkKind::Direct, LinkKind::Relayed];
     assert_eq!(words(&links.map(|link| serde_json::to_value(link).unwrap())), "lan direct relayed");
+    use RelayedCode::*;
+    let reasons = [
+        NotAcceptedYet,
+        UdpBlocked,
+        Searching,
+        GuessingPorts,
+        LanIsolated,
+        NoPath,
+        DirectSlower,
+        DirectSilent,
+    ];
+    assert_eq!(
+        words(&reasons.map(|code| serde_json::to_value(code).unwrap())),
+        "not_accepted_yet udp_blocked searching guessing_ports lan_isolated no_path \
+         direct_slower direct_silent"
+    );
+    use LinkLoss::{Broken, ClosedByPeer, SessionOver, Silent, Surplus};
+    let losses = [Silent, Surplus, ClosedByPeer, Broken, SessionOver];
+    assert_eq!(
+        words(&losses.map(|loss| serde_json::to_value(loss).unwrap())),
+        "silent surplus closed_by_peer broken session_over"
+    );
     let accepts = [Accept::Always, Accept::Ask, Accept::Never];
     assert_eq!(words(&accepts.map(|it| serde_json::to_value(it).unwrap())), "always ask never");
     let directions = [Direction::Outgoing, Direction::Incoming];

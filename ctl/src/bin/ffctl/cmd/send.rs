@@ -26,7 +26,7 @@ use filefleet_ctl::start::start_daemon;
 use filefleet_ctl::{Client, Home, text};
 
 use super::interrupts::Interrupts;
-use super::transfers::{cancel, next_view, why};
+use super::transfers::{News, cancel, next_news, why};
 use super::{absolute, call, connect, unexpected};
 use crate::exit_code::ExitCode;
 use crate::failure::{CommandError, Failure};
@@ -54,8 +54,8 @@ const ID_DEADLINE: Duration = Duration::from_secs(2);
 /// With --choose, you are asked which of your contacts to send to: on the terminal, or without one, as
 /// under a file manager, in a window.
 ///
-/// With --json there is a line for every event: "started", "progress", and at the end "done",
-/// "queued" or "failed"; a dry run is one line, "dry_run".
+/// With --json there is a line for every event: "started", "progress", "link" when the links with the
+/// receiver change, and at the end "done", "queued" or "failed"; a dry run is one line, "dry_run".
 #[derive(Debug, Args)]
 #[command(
     override_usage = "\
@@ -228,7 +228,7 @@ impl Following {
     /// Reports how the transfer goes on until it has ended, or is queued.
     async fn run(&mut self, mut watch: Watch, report: &mut Report) -> Result<End, CommandError> {
         loop {
-            let transfer = tokio::select! {
+            let news = tokio::select! {
                 biased;
                 () = self.interrupts.next() => {
                     if self.interrupted {
@@ -238,7 +238,14 @@ impl Following {
                     cancel(&self.id).await?;
                     continue;
                 }
-                transfer = next_view(&mut watch, &self.id) => transfer?,
+                news = next_news(&mut watch, &self.id) => news?,
+            };
+            let transfer = match news {
+                News::Transfer(transfer) => *transfer,
+                News::Link(event) => {
+                    report.link(&event);
+                    continue;
+                }
             };
             if self.leaves(&transfer) {
                 report.queued(&transfer);

@@ -5,7 +5,7 @@ use std::io;
 use clap::Args;
 use filefleet_ctl::client::Watch;
 use filefleet_ctl::proto::{
-    Call, ControlError, ErrorCode, Event, Reply, TransferState, TransferView,
+    Call, ControlError, ErrorCode, Event, LinkEvent, Reply, TransferState, TransferView,
 };
 use filefleet_ctl::{Client, ClientError, format, text};
 use serde::Serialize;
@@ -92,12 +92,13 @@ fn row(transfer: &TransferView) -> [String; 7] {
     ]
 }
 
-/// What it carries, and why it stands still if it does, and until when.
+/// What it carries, why it stands still if it does, and until when, or why it is relayed.
 fn what(transfer: &TransferView) -> String {
     let label = text::display(&transfer.label);
     let errors = transfer.error.iter().chain(&transfer.reason);
     let reason = errors.map(|error| error.message.as_str()).next();
-    let mut what = match reason.or(transfer.detail.as_deref()) {
+    let why = transfer.why_relayed.as_ref().map(|why| why.message.as_str());
+    let mut what = match reason.or(transfer.detail.as_deref()).or(why) {
         Some(reason) => format!("{label}: {}", text::display(reason)),
         None => label.to_string(),
     };
@@ -107,18 +108,39 @@ fn what(transfer: &TransferView) -> String {
     what
 }
 
-/// The next news of one transfer. Cancel safe.
-pub(super) async fn next_view(watch: &mut Watch, id: &str) -> Result<TransferView, CommandError> {
+/// What happens to a transfer, or with whom it is.
+#[derive(Debug)]
+pub(super) enum News {
+    /// It goes on, or ends.
+    Transfer(Box<TransferView>),
+    /// Links with somebody, who may be somebody else, have changed.
+    Link(LinkEvent),
+}
+
+/// The next news that may concern one transfer. Cancel safe.
+pub(super) async fn next_news(watch: &mut Watch, id: &str) -> Result<News, CommandError> {
     loop {
         match watch.next().await? {
-            Event::Transfer(transfer) if transfer.id == id => return Ok(transfer),
+            Event::Transfer(transfer) if transfer.id == id => {
+                return Ok(News::Transfer(Box::new(transfer)));
+            }
+            Event::Link(event) => return Ok(News::Link(event)),
             Event::State(state) => {
                 let found = state.transfers.into_iter().find(|transfer| transfer.id == id);
-                return found.ok_or_else(|| {
+                return found.map(|found| News::Transfer(Box::new(found))).ok_or_else(|| {
                     CommandError::failed("the daemon does not know the transfer any more")
                 });
             }
             _ => {}
+        }
+    }
+}
+
+/// The next news of one transfer. Cancel safe.
+pub(super) async fn next_view(watch: &mut Watch, id: &str) -> Result<TransferView, CommandError> {
+    loop {
+        if let News::Transfer(transfer) = next_news(watch, id).await? {
+            return Ok(*transfer);
         }
     }
 }

@@ -41,6 +41,7 @@ fn print(event: &Event) -> io::Result<()> {
     match event {
         Event::State(state) => print_state(state),
         Event::Transfer(transfer) => output::line(&transfer_line(transfer)),
+        Event::Link(link) => output::line(&format::link_event(link)),
         Event::Request(request) => output::line(&request_line(request)),
         Event::RequestGone { id } => {
             output::line(&format!("request {} is answered", format::short_id(id)))
@@ -85,8 +86,8 @@ fn transfer_line(transfer: &TransferView) -> String {
         format::state(transfer.state),
         format::progress(transfer),
     );
-    if let Some(kind) = transfer.link {
-        line += &format!(", {}, {}", format::rate(transfer.rate), format::link(kind));
+    if let Some(link) = format::link_of(transfer) {
+        line += &format!(", {}, {link}", format::rate(transfer.rate));
     }
     if let Some(error) = transfer.error.as_ref().or(transfer.reason.as_ref()) {
         line += &format!(": {}", text::display(&error.message));

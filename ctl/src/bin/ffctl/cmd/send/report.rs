@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use filefleet_ctl::proto::{ControlError, FileFailure, LinkKind, TransferState, TransferView};
+use filefleet_ctl::proto::{
+    ControlError, FileFailure, LinkChange, LinkEvent, LinkKind, LinkLoss, TransferState,
+    TransferView, WhyRelayed,
+};
 use filefleet_ctl::{format, text};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -21,6 +24,8 @@ pub(super) struct Report {
     style: Style,
     detach: bool,
     transfer: Option<String>,
+    /// To whom, once that is known.
+    peer: Option<String>,
 }
 
 #[derive(Debug)]
@@ -49,6 +54,14 @@ enum Line<'a> {
         rate: u64,
         link: Option<LinkKind>,
         detail: Option<&'a str>,
+        why_relayed: Option<&'a WhyRelayed>,
+    },
+    Link {
+        transfer: Option<&'a str>,
+        change: LinkChange,
+        kind: LinkKind,
+        loss: Option<LinkLoss>,
+        why_relayed: Option<&'a WhyRelayed>,
     },
     Done {
         transfer: &'a str,
@@ -84,7 +97,7 @@ impl Report {
             false if io::stderr().is_terminal() && !detach => Style::Bar(new_bar()),
             false => Style::Lines(String::new()),
         };
-        Self { style, detach, transfer: None }
+        Self { style, detach, transfer: None, peer: None }
     }
 
     /// The daemon has taken it on.
@@ -99,6 +112,7 @@ impl Report {
 
     /// It goes on, or ends.
     pub(super) fn progress(&mut self, transfer: &TransferView) {
+        self.peer.get_or_insert_with(|| transfer.peer.clone());
         match &mut self.style {
             Style::Json => print_json(&progress_line(transfer)),
             _ if transfer.state.is_final() => {}
@@ -114,6 +128,19 @@ impl Report {
                     *last = line;
                 }
             }
+        }
+    }
+
+    /// Links have changed. A person sees that by the one in use.
+    pub(super) fn link(&mut self, event: &LinkEvent) {
+        if matches!(self.style, Style::Json) && self.peer.as_ref() == Some(&event.peer) {
+            print_json(&Line::Link {
+                transfer: self.transfer.as_deref(),
+                change: event.change,
+                kind: event.kind,
+                loss: event.loss,
+                why_relayed: event.why_relayed.as_ref(),
+            });
         }
     }
 
@@ -195,6 +222,7 @@ fn progress_line(transfer: &TransferView) -> Line<'_> {
         rate: transfer.rate,
         link: transfer.link,
         detail: transfer.detail.as_deref(),
+        why_relayed: transfer.why_relayed.as_ref(),
     }
 }
 
@@ -214,7 +242,7 @@ fn describe(transfer: &TransferView) -> String {
     let mut parts = vec![format::progress(transfer), format::rate(transfer.rate)];
     parts
         .extend(format::time_left(transfer).map(|left| format!("{} left", format::duration(left))));
-    parts.extend(transfer.link.map(|kind| format::link(kind).to_owned()));
+    parts.extend(format::link_of(transfer));
     parts.join(", ")
 }
 
@@ -222,10 +250,8 @@ fn describe(transfer: &TransferView) -> String {
 fn describe_briefly(transfer: &TransferView) -> String {
     let peer = text::display(&transfer.peer);
     let detail = transfer.detail.as_deref().map(text::display);
-    match (transfer.state, transfer.link, detail) {
-        (TransferState::Active, Some(kind), _) => {
-            format!("sending to {peer}: {}", format::link(kind))
-        }
+    match (transfer.state, format::link_of(transfer), detail) {
+        (TransferState::Active, Some(link), _) => format!("sending to {peer}: {link}"),
         (TransferState::Active, None, _) => format!("sending to {peer}"),
         (_, _, Some(detail)) => format!("{}: {detail}", format::state(transfer.state)),
         (TransferState::Waiting, ..) => format!("waiting for {peer} to accept"),
