@@ -4,6 +4,7 @@
 pub(crate) mod calls;
 pub(crate) mod error;
 pub(crate) mod invite;
+pub(crate) mod link;
 mod upload;
 pub(crate) mod view;
 

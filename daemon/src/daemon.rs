@@ -3,6 +3,7 @@
 //! knows what it means. Nothing in the loop waits for the network or the disk; what does runs as a
 //! task and comes back as an event.
 
+mod links;
 mod local;
 mod outbox;
 mod people;
@@ -36,7 +37,7 @@ use self::transfers::Transfer;
 use crate::error::DaemonError;
 use crate::identity::Identity;
 use crate::notify::{Ask, Notifier};
-use crate::peer::{PeerEvent, Peers, PeersConfig, Session};
+use crate::peer::{LinkChange, PeerEvent, Peers, PeersConfig, Session};
 use crate::settings::Settings;
 use crate::spool::Spool;
 use crate::store::{Contact, Outgoing, Store, StoreThread, TransferRecord};
@@ -83,6 +84,8 @@ pub(crate) enum Event {
     Spooled { spooled: Spooled, answer: Answer },
     /// A page that was asked of a request's sender should have come by now.
     PageLate { id: TransferId, offset: u64 },
+    /// What has happened to the links with somebody.
+    Links { name: Name, changes: Vec<LinkChange> },
     /// What the user must hear about.
     Warning(String),
 }
@@ -302,6 +305,7 @@ impl Daemon {
             Event::NotKept { id, why, answer } => self.on_not_kept(id, &why, answer),
             Event::Spooled { spooled, answer } => self.on_spooled(spooled, answer),
             Event::PageLate { id, offset } => self.on_page_late(id, offset),
+            Event::Links { name, changes } => self.on_links(&name, &changes),
             Event::Warning(text) => self.warn(text),
         }
     }

@@ -11,8 +11,8 @@ use filefleet_server::protos::address::ServerAddress;
 use filefleet_server::protos::certificate::IdentityKey;
 use filefleet_server::protos::name::Name;
 
-use super::error;
-use crate::peer;
+use super::{error, link};
+use crate::connect::obstacle::Obstacle;
 use crate::transfer::TransferId;
 use crate::transfer::progress::{Progress, State, add_arrived};
 use crate::transfer::proto::{Preview, PreviewKind, Totals};
@@ -178,7 +178,14 @@ pub(crate) fn update(
         }
     }
     let shown = if progress.state.is_final() { progress.links.most() } else { progress.link };
-    view.link = shown.or(progress.link).map(link_kind);
+    view.link = shown.or(progress.link).map(link::kind);
+    let is_relayed = view.link == Some(LinkKind::Relayed) && !progress.state.is_over();
+    let obstacle = progress.obstacle.filter(|_| is_relayed).map(|obstacle| match obstacle {
+        // It has been accepted, and the peer is about to say where it is.
+        Obstacle::NotAcceptedYet if progress.state == State::Active => Obstacle::Searching,
+        obstacle => obstacle,
+    });
+    view.why_relayed = obstacle.map(|obstacle| link::why_relayed(&view.peer, obstacle));
     view.detail = progress.detail.clone().filter(|_| !progress.state.is_over());
     if !matches!(progress.state, State::Queued | State::Interrupted | State::Paused) {
         (view.reason, view.next_try) = (None, None);
@@ -209,14 +216,6 @@ fn state(state: State) -> Option<TransferState> {
         State::Declined => TransferState::Declined,
         State::Cancelled => TransferState::Cancelled,
     })
-}
-
-fn link_kind(kind: peer::LinkKind) -> LinkKind {
-    match kind {
-        peer::LinkKind::Lan => LinkKind::Lan,
-        peer::LinkKind::Direct => LinkKind::Direct,
-        peer::LinkKind::Relayed => LinkKind::Relayed,
-    }
 }
 
 /// One entry of a manifest.
@@ -278,7 +277,10 @@ pub(crate) fn label_of_names(names: &[String]) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use filefleet_ctl::proto::RelayedCode;
+
     use super::*;
+    use crate::peer;
     use crate::transfer::Reason;
     use crate::transfer::progress::{Cause, Fault};
 
@@ -329,6 +331,29 @@ mod tests {
         progress.state = State::Done;
         updated(&mut view, &progress);
         assert_eq!((view.link, view.detail), (Some(LinkKind::Relayed), None));
+    }
+
+    #[test]
+    fn a_relayed_transfer_says_why_until_it_ends() {
+        let mut progress = Progress {
+            state: State::Active,
+            link: Some(peer::LinkKind::Relayed),
+            obstacle: Some(Obstacle::NotAcceptedYet),
+            ..Progress::default()
+        };
+        let mut view = view();
+        let mut code = |progress: &Progress| {
+            updated(&mut view, progress);
+            view.why_relayed.as_ref().map(|why| why.code)
+        };
+        assert_eq!(code(&progress), Some(RelayedCode::Searching), "it has been accepted");
+        progress.link = Some(peer::LinkKind::Direct);
+        assert_eq!(code(&progress), None);
+        progress.link = Some(peer::LinkKind::Relayed);
+        progress.state = State::Waiting;
+        assert_eq!(code(&progress), Some(RelayedCode::NotAcceptedYet));
+        progress.state = State::Interrupted;
+        assert_eq!(code(&progress), None);
     }
 
     #[test]

@@ -88,6 +88,7 @@ impl Daemon {
                     self.pin(&session);
                     self.met(&session);
                 }
+                self.follow_links(&session);
                 let name = session.name().clone();
                 self.tell_untold(&session);
                 if self.contact_of(&session).is_some() {

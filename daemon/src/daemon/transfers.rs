@@ -127,7 +127,7 @@ impl Daemon {
     pub(super) async fn load_transfers(&mut self) -> Result<(), DaemonError> {
         for mut record in self.store.transfers(true, u32::MAX).await? {
             record.view.state = record.resting_state();
-            (record.view.rate, record.view.link) = (0, None);
+            (record.view.rate, record.view.link, record.view.why_relayed) = (0, None, None);
             let mut asked = false;
             match &record.plan {
                 Plan::Outgoing(plan) if !plan.queue && !plan.accepted && !plan.asked => {

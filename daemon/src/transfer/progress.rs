@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::proto::{Reason, Totals};
-use crate::peer::LinkKind;
+use crate::connect::obstacle::Obstacle;
+use crate::peer::{LinkKind, Session};
 
 /// Where a transfer stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,6 +141,8 @@ pub(crate) struct Progress {
     pub(crate) links: LinkBytes,
     /// The link that content moves over now.
     pub(crate) link: Option<LinkKind>,
+    /// Why that is the relayed one.
+    pub(crate) obstacle: Option<Obstacle>,
     /// Time from the first byte to the end, or until now.
     pub(crate) active: Duration,
     /// What is waited for, in words.
@@ -168,6 +171,7 @@ impl Default for Progress {
             rate: 0,
             links: LinkBytes::default(),
             link: None,
+            obstacle: None,
             active: Duration::ZERO,
             detail: None,
             fault: None,
@@ -182,6 +186,17 @@ impl Progress {
     /// Notes what has got its name right in the destination.
     pub(crate) fn arrived(&mut self, paths: Vec<PathBuf>) {
         add_arrived(&mut self.arrived, paths);
+    }
+
+    /// Notes which link is in use, and why it is no better one.
+    pub(crate) fn goes_over(&mut self, session: &Session) {
+        self.link = session.links().borrow().first().map(|link| link.kind);
+        self.obstacle = session.obstacle();
+    }
+
+    /// Notes that there is no link.
+    pub(crate) fn goes_over_none(&mut self) {
+        (self.link, self.obstacle) = (None, None);
     }
 
     /// Counts a file that was given up.

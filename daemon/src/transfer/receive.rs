@@ -348,10 +348,11 @@ impl Receiver {
                 self.outgoing.push_ack(ack);
                 self.stored_bytes += bytes;
                 let total = self.stored_bytes;
+                let obstacle = self.session.as_ref().and_then(Session::obstacle);
                 self.progress.send_if_modified(|progress| {
                     progress.bytes_done = total;
                     progress.links.add(link, bytes);
-                    progress.link = Some(link);
+                    (progress.link, progress.obstacle) = (Some(link), obstacle);
                     false
                 });
             }
@@ -415,7 +416,7 @@ impl Receiver {
         self.progress.send_modify(|progress| {
             progress.state = State::Paused;
             progress.rate = 0;
-            progress.link = None;
+            progress.goes_over_none();
             progress.detail = Some("the sender went away; waiting for it to come back".to_owned());
         });
         Ok(())

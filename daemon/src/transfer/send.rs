@@ -32,7 +32,7 @@ use super::proto::{Message, Preview, Reason, TransferId};
 use super::ranges::RangeSet;
 use super::source::{Excludes, Source};
 use crate::error::chain;
-use crate::peer::{CloseReason, LinkKind, Peers, Session};
+use crate::peer::{CloseReason, Peers, Session};
 use crate::transfer::{Inbound, Stop};
 use filefleet_server::protos::certificate::IdentityKey;
 use filefleet_server::protos::name::Name;
@@ -266,7 +266,7 @@ impl Sender {
         self.progress.send_modify(|progress| {
             progress.state = State::Paused;
             progress.rate = 0;
-            progress.link = None;
+            progress.goes_over_none();
             progress.detail = Some(format!("looking for {} again", self.order.to));
         });
     }
@@ -389,9 +389,4 @@ fn refuse_to_go_on(reason: &CloseReason) -> Result<(), Fault> {
         CloseReason::Protocol => Err(Fault::reason(Reason::Protocol, "")),
         _ => Ok(()),
     }
-}
-
-/// The kind of link that a view of links says is in use.
-fn link_in_use(session: &Session) -> Option<LinkKind> {
-    session.links().borrow().first().map(|link| link.kind)
 }

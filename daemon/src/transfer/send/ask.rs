@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use filefleet_server::client::{self as rendezvous, RefuseReason};
 
 use super::{Sender, cancelled, internal, refuse_to_go_on};
+use crate::connect::obstacle::Obstacle;
 use crate::error::chain;
 use crate::peer::{CloseReason, ConnectError, Session};
 use crate::transfer::Inbound;
 use crate::transfer::outgoing::{closed, flush_one};
-use crate::transfer::progress::{Cause, Fault, State};
+use crate::transfer::progress::{Cause, Fault, Progress, State};
 use crate::transfer::proto::{Answer, Message, Reason};
 
 /// How long a run that has begun looks for a peer that went away; after it the transfer goes back to
@@ -126,17 +127,22 @@ impl Sender {
         });
         loop {
             let ask_again = self.ask_again;
+            let (session, shown) = (self.session.clone(), self.progress.borrow().obstacle);
             tokio::select! {
-                event = self.event() => if let Event::Inbound(inbound) = event? {
-                    match self.answer(inbound)? {
+                event = self.event() => match event? {
+                    Event::Inbound(inbound) => match self.answer(inbound)? {
                         Answered::Go(session) => {
                             self.order.asked = false;
                             return Ok(Asked::Go(session));
                         }
                         Answered::Complete => return Ok(Asked::Complete),
                         Answered::Waiting | Answered::Nothing => {}
-                    }
+                    },
+                    Event::Closed(_) => self.progress.send_modify(Progress::goes_over_none),
                 },
+                session = explained_otherwise(session, shown) => {
+                    self.progress.send_modify(|progress| progress.goes_over(&session));
+                }
                 () = tokio::time::sleep_until(ask_again) => self.ask_again().await,
                 // In a session that lives it has been asked already.
                 () = wake.notified(), if self.session.is_none() => self.ask_again().await,
@@ -243,6 +249,17 @@ pub(crate) fn connect_fault(error: &ConnectError) -> Fault {
         _ => Cause::Offline,
     };
     Fault::new(cause, chain(error))
+}
+
+/// Waits until a session has another explanation for its link than the one that is shown. Cancel-safe.
+async fn explained_otherwise(session: Option<Session>, shown: Option<Obstacle>) -> Session {
+    match session {
+        Some(session) => {
+            session.obstacle_other_than(shown).await;
+            session
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits until `instant`; without one, for ever.

@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use super::flight::Corrupt;
 use super::reader::{Chunk, ChunkId, Question, Reply, Step};
 use super::throttle::Throttle;
-use super::{Content, OpenFile, Phase, Sender, cancelled, internal, link_in_use};
+use super::{Content, OpenFile, Phase, Sender, cancelled, internal};
 
 use crate::peer::{LinkId, LinkKind, Session, SessionClosed};
 use crate::transfer::Inbound;
@@ -369,7 +369,7 @@ impl Sender {
         self.progress.send_modify(|progress| {
             progress.rate = rate;
             progress.active = active;
-            progress.link = link_in_use(session);
+            progress.goes_over(session);
         });
     }
 }
