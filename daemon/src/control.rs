@@ -2,6 +2,7 @@
 //! and the loop's answers into responses.
 
 pub(crate) mod calls;
+pub(crate) mod doctor;
 pub(crate) mod error;
 pub(crate) mod invite;
 pub(crate) mod link;

@@ -3,6 +3,7 @@
 //! knows what it means. Nothing in the loop waits for the network or the disk; what does runs as a
 //! task and comes back as an event.
 
+mod examination;
 mod links;
 mod local;
 mod outbox;
@@ -27,7 +28,7 @@ use filefleet_server::client::{self as rendezvous, Client};
 use filefleet_server::protos::address::ServerAddress;
 use filefleet_server::protos::certificate::IdentityKey;
 use filefleet_server::protos::name::Name;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -121,6 +122,8 @@ pub(crate) struct Daemon {
     registered: bool,
     watchers: Vec<Responder>,
     notifier: Notifier,
+    /// One examination of the network at a time.
+    examinations: Arc<Semaphore>,
     warnings: Vec<String>,
     events: mpsc::Sender<Event>,
     tasks: TaskTracker,
@@ -194,6 +197,7 @@ async fn run_once(
         registered: false,
         watchers: Vec::new(),
         notifier: Notifier::default(),
+        examinations: Arc::new(Semaphore::new(1)),
         warnings: Vec::new(),
         events: events.clone(),
         tasks,

@@ -10,6 +10,7 @@ mod control;
 mod crash;
 mod daemon;
 pub mod discover;
+mod doctor;
 mod error;
 #[cfg(all(test, target_os = "linux"))]
 mod fuzz;

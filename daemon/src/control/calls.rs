@@ -12,6 +12,7 @@ impl Daemon {
     pub(crate) fn call(&mut self, call: Call, answer: Answer) {
         let now = match call {
             Call::Register { name, server } => return self.register(&name, &server, answer),
+            Call::Doctor => return self.examine(answer),
             Call::Send { to, paths, no_queue, options } => {
                 return self.send(&to, paths, !no_queue, options, answer);
             }
