@@ -15,9 +15,11 @@ mod crossing;
 mod destination;
 #[cfg(target_os = "linux")] // file systems of a test's own
 mod disks;
+mod doctor;
 #[cfg(target_os = "linux")] // inotify
 mod drill;
 mod impostor;
+mod links;
 mod living;
 #[cfg(target_os = "linux")] // what /proc tells of memory
 mod many;

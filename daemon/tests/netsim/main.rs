@@ -7,6 +7,7 @@
 mod blocked;
 mod bystanders;
 mod changing;
+mod doctor;
 mod failing;
 mod lan;
 mod matrix;

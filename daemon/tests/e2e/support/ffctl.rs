@@ -37,7 +37,7 @@ impl Sending {
         loop {
             let event = self.event().expect("the transfer goes on");
             match event["event"].as_str() {
-                Some("started") => {}
+                Some("started" | "link") => {}
                 Some("progress") if wanted(&event) => return event,
                 Some("progress") => {}
                 _ => panic!("it ended too early: {event}"),
