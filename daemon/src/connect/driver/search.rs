@@ -61,8 +61,6 @@ struct Theirs {
     generation: u32,
     mapping: Option<Mapping>,
     candidates: Vec<Candidate>,
-    /// Where servers see the peer.
-    public: Option<IpAddr>,
 }
 
 /// How this machine reaches others.
@@ -131,7 +129,7 @@ impl Search {
     /// Whether servers see both sides at one address.
     fn is_behind_same_router(&self) -> bool {
         let ours = self.offered.as_ref().and_then(|(candidates, _)| public_ip(candidates));
-        let theirs = self.theirs.as_ref().and_then(|theirs| theirs.public);
+        let theirs = self.theirs.as_ref().and_then(|theirs| public_ip(&theirs.candidates));
         ours.is_some() && ours == theirs
     }
 
@@ -197,10 +195,9 @@ impl Search {
     /// The peer says where it is.
     pub(super) fn take_offer(&mut self, now: Instant, offer: Offer, ours: &Reach<'_>) {
         let Offer { tag, secret, generation, candidates, mapping } = offer;
-        let public = public_ip(&candidates);
         match &mut self.theirs {
             Some(theirs) if theirs.credentials.tag == tag && theirs.secret == secret => {
-                (theirs.mapping, theirs.public) = (mapping, public);
+                theirs.mapping = mapping;
                 theirs.candidates.clone_from(&candidates);
                 if std::mem::replace(&mut theirs.generation, generation) != generation {
                     self.check_again(now);
