@@ -14,6 +14,7 @@ use filefleet_ctl::proto::{
     Call, EntryKind, Reply, RequestPage, TransferState, TransferView, WirePath,
 };
 use filefleet_ctl::{Client, text};
+use tokio::sync::oneshot;
 
 use super::super::interrupts::Interrupts;
 use super::super::transfers::{cancel, next_view, why};
@@ -23,15 +24,23 @@ use crate::failure::{CommandError, Failure};
 /// Accepts the request `id` and prints the one file that it offers.
 pub(super) async fn run(mut client: Client, id: String, always: bool) -> Result<(), Failure> {
     check_single(&mut client, &id).await?;
+    let mut interrupts = Interrupts::new()?;
     let folder = make_folder(&mut client, &id).await?;
-    let received = receive(client, &id, &folder, always).await;
+    let received = receive(client, &id, &folder, always, &mut interrupts).await;
     if let Err(error) = received {
         // Empty, unless the daemon goes on to receive; then it stays.
         let _ = fs::remove_dir(&folder);
         return Err(error.into());
     }
     let file_path = only_file(&folder)?;
-    print(&file_path).map_err(|error| kept(&file_path, &error))?;
+    tokio::select! {
+        biased;
+        () = interrupts.next() => return Err(interrupted(&file_path).into()),
+        printed = print_beside(file_path.clone()) => printed.map_err(|error| {
+            let error = CommandError::failed(format!("cannot print what arrived: {error}"));
+            kept(error, &file_path)
+        })?,
+    }
     let removed = fs::remove_file(&file_path).and_then(|()| fs::remove_dir(&folder));
     removed.map_err(|error| cannot("remove", &folder, &error))?;
     Ok(())
@@ -68,8 +77,8 @@ async fn receive(
     id: &str,
     folder: &Path,
     always: bool,
+    interrupts: &mut Interrupts,
 ) -> Result<(), CommandError> {
-    let mut interrupts = Interrupts::new()?;
     let to = Some(WirePath::from(folder));
     client.call(Call::Accept { id: id.to_owned(), to, always }).await?;
     let mut watch = connect().await?.watch().await?;
@@ -78,16 +87,18 @@ async fn receive(
         () = interrupts.next() => None,
         ended = until_ended(&mut watch, id) => Some(ended?),
     };
-    let ended = match ended {
-        Some(ended) => ended,
+    let (ended, is_interrupted) = match ended {
+        Some(ended) => (ended, false),
         None => {
             cancel(id).await?;
-            until_ended(&mut watch, id).await?
+            (until_ended(&mut watch, id).await?, true)
         }
     };
     match ended.state {
+        // All had arrived before it could be cancelled.
+        TransferState::Done if is_interrupted => Err(interrupted(&only_file(folder)?)),
         TransferState::Done => Ok(()),
-        _ => Err(why(ended, false)),
+        _ => Err(why(ended, is_interrupted)),
     }
 }
 
@@ -112,6 +123,17 @@ fn only_file(folder: &Path) -> Result<PathBuf, CommandError> {
     }
 }
 
+/// Prints on a thread of its own, which nobody waits for at the end: where nobody reads any more, a
+/// write may never return.
+async fn print_beside(file_path: PathBuf) -> io::Result<()> {
+    let (tell, told) = oneshot::channel();
+    std::thread::Builder::new().name("print".to_owned()).spawn(move || {
+        // Who was interrupted does not listen any more.
+        let _ = tell.send(print(&file_path));
+    })?;
+    told.await.unwrap_or_else(|_| Err(io::Error::other("the printing thread ended")))
+}
+
 fn print(file_path: &Path) -> io::Result<()> {
     let mut file = File::open(file_path)?;
     let mut output = io::stdout().lock();
@@ -119,10 +141,14 @@ fn print(file_path: &Path) -> io::Result<()> {
     output.flush()
 }
 
+/// Ctrl-C, and the file stays where it is.
+fn interrupted(file_path: &Path) -> CommandError {
+    kept(CommandError::interrupted("interrupted"), file_path)
+}
+
 /// Printing broke off, and the file stays where it is.
-fn kept(file_path: &Path, error: &io::Error) -> CommandError {
-    CommandError::failed(format!("cannot print what arrived: {error}"))
-        .with_hint(format!("it is kept as {}", shown(file_path)))
+fn kept(error: CommandError, file_path: &Path) -> CommandError {
+    error.with_hint(format!("it is kept as {}", shown(file_path)))
 }
 
 fn cannot(what: &str, folder: &Path, error: &io::Error) -> CommandError {
