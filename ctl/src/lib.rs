@@ -13,6 +13,7 @@ pub mod client;
 pub mod console;
 pub mod format;
 pub mod home;
+pub mod losses;
 pub mod open;
 pub mod proto;
 pub mod server;

@@ -21,6 +21,7 @@ mod error;
 mod event;
 pub mod frame;
 mod link;
+mod loss;
 mod options;
 mod reply;
 mod request;
@@ -35,6 +36,7 @@ pub use doctor::{
 pub use error::{ControlError, ErrorCode};
 pub use event::Event;
 pub use link::{LinkChange, LinkEvent, LinkKind, LinkLoss, RelayedCode, WhyRelayed};
+pub use loss::{LossExample, LossKind, LossView};
 pub use options::{MAX_TEXT, MIN_LIMIT, SendOptions};
 pub use reply::{Reply, Setting};
 pub use request::{Call, Change, Passphrase, Request};

@@ -274,6 +274,7 @@ pub fn transfer(state: TransferState) -> TransferView {
         reason: None,
         next_try: None,
         failures: Vec::new(),
+        losses: Vec::new(),
         dest: None,
         paths: Vec::new(),
     }

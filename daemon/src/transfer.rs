@@ -11,6 +11,7 @@ pub mod dest;
 pub mod entry;
 mod folder;
 pub mod hash;
+pub mod loss;
 mod outgoing;
 pub(crate) mod progress;
 pub(crate) mod proto;
@@ -46,6 +47,9 @@ pub(crate) use self::send::{Order, connect_fault};
 use crate::memory;
 use crate::peer::{CloseReason, IncomingStream, Peers, Session};
 use crate::store::Store;
+
+/// Whether extended attributes can be sent from this system.
+pub(crate) const KNOWS_ATTRIBUTES: bool = cfg!(target_os = "linux");
 
 /// A message for a transfer and the session it came in.
 #[derive(Debug)]

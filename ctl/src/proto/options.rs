@@ -26,4 +26,7 @@ pub struct SendOptions {
     /// Replace what was sent before and differs, where the receiver lets this contact do so.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub update: bool,
+    /// Send extended attributes, those of the namespace `user`.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub xattrs: bool,
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{ControlError, LinkKind, Setting, WhyRelayed, WirePath};
+use super::{ControlError, LinkKind, LossView, Setting, WhyRelayed, WirePath};
 
 /// The daemon in one look.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -128,6 +128,9 @@ pub struct TransferView {
     pub next_try: Option<u64>,
     /// The files that failed while the rest went on; the first 100.
     pub failures: Vec<FileFailure>,
+    /// What could not be kept, at the other side or here; one of each kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub losses: Vec<LossView>,
     /// Where it is received.
     pub dest: Option<WirePath>,
     /// The files and folders on this machine: what is sent, or what has arrived, under the name that

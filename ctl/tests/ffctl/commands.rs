@@ -1,6 +1,11 @@
 //! What all commands have in common, and those about this user's daemon.
 
-use filefleet_ctl::proto::{Call, ErrorCode, Event, Hello, Reply, Setting, TransferState};
+use std::io::{BufRead, BufReader};
+
+use filefleet_ctl::proto::{
+    Call, ErrorCode, Event, FileFailure, Hello, LossExample, LossKind, LossView, Reply, Setting,
+    TransferState, TransferView,
+};
 use filefleet_ctl::testing::{self, Answer, FakeDaemon};
 use serde_json::json;
 
@@ -120,6 +125,38 @@ fn transfers_are_listed_and_cancelled() {
     daemon.next_call();
     let id = testing::transfer(TransferState::Active).id;
     assert_eq!(daemon.next_call(), Call::Cancel { id });
+}
+
+#[test]
+fn one_transfer_is_shown_with_what_failed_and_what_could_not_be_kept() {
+    let user = User::new();
+    let example = LossExample { path: "a\u{1b}[2J".to_owned(), detail: "a (2)".to_owned() };
+    let failure = FileFailure { path: "b".to_owned(), message: "no".to_owned() };
+    let transfer = TransferView {
+        failures: vec![failure],
+        losses: vec![LossView { kind: LossKind::Name, count: 12, examples: vec![example] }],
+        ..testing::transfer(TransferState::Failed)
+    };
+    let _daemon = user.daemon(move |_| Reply::Transfers(vec![transfer.clone()]).into());
+    let outcome = user.ffctl(&["transfers", "0011"]).done();
+    assert_eq!(
+        outcome.stdout.lines().skip_while(|line| *line != "failed:").collect::<Vec<_>>(),
+        [
+            "failed:",
+            "  b: no",
+            "not everything could be kept:",
+            "  names that were taken, so that another was given: 12",
+            "    a\\u{1b}[2J: a (2)",
+            "    and 11 more",
+        ]
+    );
+    assert_eq!(outcome.stderr, "hint: to replace what you sent before: ffctl send --update\n");
+    assert!(outcome.stdout.contains("state      failed\n"), "{}", outcome.stdout);
+    let outcome = user.ffctl(&["transfers", "0011", "--json"]).done();
+    assert_eq!(outcome.json()[0]["transfers"][0]["losses"][0]["count"], 12);
+    let outcome = user.ffctl(&["transfers", "4711"]);
+    assert_eq!(outcome.exit_code, 1);
+    assert!(outcome.stderr.contains("no transfer has the id \"4711\""), "{}", outcome.stderr);
 }
 
 #[test]

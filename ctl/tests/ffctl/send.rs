@@ -49,7 +49,7 @@ fn the_last_line_of_json_says_how_it_went() {
     assert_eq!(
         outcome.stdout.lines().last().unwrap(),
         format!(
-            r#"{{"schema_version":1,"event":"done","transfer":"{ID}","files":3,"bytes":3000,"files_there":0,"bytes_there":0,"files_replaced":0,"files_beside":0,"sent_bytes":3000,"seconds":1.5,"link":"direct","links":{{"direct":2000,"relayed":1000}}}}"#
+            r#"{{"schema_version":1,"event":"done","transfer":"{ID}","files":3,"bytes":3000,"files_there":0,"bytes_there":0,"files_replaced":0,"files_beside":0,"sent_bytes":3000,"seconds":1.5,"link":"direct","links":{{"direct":2000,"relayed":1000}},"losses":[]}}"#
         )
     );
     assert_eq!(outcome.stderr, "");

@@ -158,6 +158,11 @@ pub(crate) fn limit_too_low() -> ControlError {
     new(ErrorCode::BadArgument, text).with_hint("nothing was sent; '--limit 64K' is the least")
 }
 
+pub(crate) fn no_attributes() -> ControlError {
+    new(ErrorCode::BadArgument, "extended attributes cannot be sent from this system")
+        .with_hint("nothing was sent; leave out '--xattrs'")
+}
+
 /// What a transfer waits for whose last run ended with `fault`.
 pub(crate) fn of_waiting(peer: &str, fault: &Fault) -> ControlError {
     let error = of_fault(peer, fault);

@@ -115,6 +115,7 @@ pub(crate) fn new_transfer(
         reason: None,
         next_try: None,
         failures: Vec::new(),
+        losses: Vec::new(),
         dest: None,
         paths: Vec::new(),
     }
@@ -199,6 +200,10 @@ pub(crate) fn update(
             text => format!("{} ({text})", fault.reason),
         },
     };
+    // A run that has not come so far knows less than the one before.
+    if !progress.losses.is_empty() {
+        view.losses = progress.losses.views();
+    }
     view.failures = progress.file_faults.iter().map(failure).collect();
     // What arrived before a restart is in the view alone.
     add_arrived(&mut view.paths, progress.arrived.iter().cloned().map(WirePath::from));

@@ -173,6 +173,7 @@ impl Daemon {
             limit: plan.options.limit,
             checksum: plan.options.checksum,
             update: plan.options.update,
+            xattrs: plan.options.xattrs,
             text: plan.text.clone(),
             asked: plan.asked && !plan.accepted,
             resumed: transfer.has_run,
@@ -358,6 +359,9 @@ fn check_paths(paths: &[WirePath]) -> Result<(), ControlError> {
 fn check_options(options: &SendOptions) -> Result<Excludes, ControlError> {
     if options.limit.is_some_and(|limit| limit < MIN_LIMIT) {
         return Err(error::limit_too_low());
+    }
+    if options.xattrs && !crate::transfer::KNOWS_ATTRIBUTES {
+        return Err(error::no_attributes());
     }
     Excludes::new(&options.exclude).map_err(|failure| error::of_glob(&failure))
 }

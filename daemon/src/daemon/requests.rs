@@ -18,6 +18,7 @@ use crate::error::DaemonError;
 use crate::peer::Session;
 use crate::policy::{self, Count, Decision, Rules, Sender};
 use crate::store::{Contact, Ended, RequestRecord, TransferRecord};
+use crate::transfer::loss::Losses;
 use crate::transfer::progress::Fault;
 use crate::transfer::proto::{Answer as WireAnswer, Envelope, Message, Preview, Totals};
 use crate::transfer::{Reason, TransferId, Turn, Unrouted};
@@ -330,7 +331,8 @@ fn outcome(record: &TransferRecord) -> Message {
     let ended = record.plan.incoming().and_then(|plan| plan.ended.as_ref());
     let (reason, text) = match (view.state, ended) {
         (TransferState::Done, _) => {
-            return Message::Complete { files: view.files_done, bytes: view.bytes_done };
+            let losses = Losses::of_views(&view.losses);
+            return Message::Complete { files: view.files_done, bytes: view.bytes_done, losses };
         }
         (_, Some(Ended { reason, text })) => (Reason::from_number(*reason), text.clone()),
         (TransferState::Declined, None) => (Reason::Declined, String::new()),

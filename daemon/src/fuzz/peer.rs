@@ -11,10 +11,10 @@ use crate::connect::offer::{Offer, Secret, Tag};
 use crate::peer::frame::{self, Frame, HEADER_LEN, Hello, Kind};
 use crate::transfer::TransferId;
 use crate::transfer::hash::BLOCK;
-use crate::transfer::proto::tests::{encode_pack, messages, pack};
+use crate::transfer::proto::tests::{encode_pack, entries, losses, messages, pack};
 use crate::transfer::proto::{
-    BLOCK_HEADER_LEN, BlockHeader, Envelope, PREFIX_LEN, PackHeader, Prefix, Reader, StreamKind,
-    put_entry, read_entry,
+    BLOCK_HEADER_LEN, BlockHeader, Envelope, PREFIX_LEN, PackEntry, PackHeader, Prefix, Reader,
+    StreamKind, put_entry, put_losses, read_entry, read_losses,
 };
 
 const ID: TransferId = TransferId([0xab; 16]);
@@ -66,10 +66,10 @@ fn messages_of_a_transfer() {
 
 #[test]
 fn entries_of_a_manifest() {
-    let header = pack(&[1, 2, 3]);
-    let seeds = header.entries.iter().map(|packed| {
+    let entries = entries();
+    let seeds = entries.iter().map(|entry| {
         let mut bytes = Vec::new();
-        put_entry(&mut bytes, &packed.entry);
+        put_entry(&mut bytes, entry);
         bytes
     });
     fuzz("entries of a manifest", seeds.collect(), |bytes| {
@@ -82,10 +82,28 @@ fn entries_of_a_manifest() {
     });
 }
 
+/// As a message brings them, and as the store keeps them.
+#[test]
+fn losses_of_a_transfer() {
+    let mut seed = Vec::new();
+    put_losses(&mut seed, &losses());
+    fuzz("losses of a transfer", vec![seed], |bytes| {
+        let Ok(losses) = read_losses(&mut Reader::new(bytes)) else { return false };
+        let mut again = Vec::new();
+        put_losses(&mut again, &losses);
+        assert_eq!(read_losses(&mut Reader::new(&again)), Ok(losses));
+        true
+    });
+}
+
 #[test]
 fn headers_of_packs() {
     let seeds = [&[][..], &[0], &[7, 0, 9], &[BLOCK]];
-    let seeds = seeds.iter().map(|sizes| encode_pack(&pack(sizes))).collect();
+    let mut seeds: Vec<_> = seeds.iter().map(|sizes| encode_pack(&pack(sizes))).collect();
+    let packed = |(index, entry)| PackEntry { index, entry, hash: [1; 32] };
+    let attributed = entries().into_iter().filter(|entry| !entry.has_holes).take(3);
+    let entries = (0..).zip(attributed).map(packed).collect();
+    seeds.push(encode_pack(&PackHeader { number: 3, entries }));
     fuzz("headers of packs", seeds, |bytes| {
         let Ok(header) = PackHeader::decode(bytes) else { return false };
         assert!(header.content_len().unwrap() <= BLOCK);

@@ -1,6 +1,9 @@
 //! A receiver who has the last word: what becomes of a cancel that comes when all has been sent.
 
-use super::{speaker::Speaker, support::Scene};
+use super::{
+    speaker::{Speaker, all_there},
+    support::Scene,
+};
 use crate::{
     peer::tests::support::soon,
     transfer::{
@@ -29,7 +32,7 @@ async fn ended(mut running: Running) -> State {
 async fn what_had_arrived_before_the_cancel_is_delivered() {
     let mut scene = Scene::start().await;
     let (running, mallory) = cancelled(&mut scene).await;
-    mallory.say(Message::Complete { files: 1, bytes: 5 }).await;
+    mallory.say(all_there(1, 5)).await;
     assert_eq!(ended(running).await, State::Done);
     scene.finish().await;
 }

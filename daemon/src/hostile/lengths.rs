@@ -3,7 +3,7 @@
 use filefleet_ctl::proto::{Change, TransferState};
 
 use super::{
-    speaker::{Speaker, block_of, entry, file, pack, pack_of, zeros},
+    speaker::{Speaker, all_there, block_of, entry, file, pack, pack_of, zeros},
     support::Scene,
 };
 use crate::{
@@ -183,7 +183,7 @@ async fn a_small_file_with_a_wrong_hash_is_not_delivered() {
     let corrupt =
         |m: &Message| matches!(m, Message::FileFailed { file: 0, reason: Reason::Corrupt, .. });
     assert!(heard.iter().any(corrupt), "{heard:?}");
-    assert_eq!(heard.last(), Some(&Message::Complete { files: 1, bytes: 3 }));
+    assert_eq!(heard.last(), Some(&all_there(1, 3)));
     scene.expect("right", "two");
     scene.finish().await;
 }

@@ -3,7 +3,7 @@
 use filefleet_ctl::proto::TransferState;
 
 use super::{
-    speaker::{Speaker, block_of, file, folder, zeros},
+    speaker::{Speaker, all_there, block_of, file, folder, zeros},
     support::Scene,
 };
 use crate::transfer::{
@@ -74,7 +74,7 @@ async fn a_file_that_is_delivered_cannot_be_started_again() {
     speaker.stream(&block_of(speaker.to(), &header, &content)).await;
     speaker.hear_until(|m| matches!(m, Message::Acked(_))).await;
     speaker.finish(1).await;
-    assert_eq!(speaker.complete().await.last(), Some(&Message::Complete { files: 1, bytes: 5 }));
+    assert_eq!(speaker.complete().await.last(), Some(&all_there(1, 5)));
     scene.expect("first", "first");
     scene.finish().await;
 }
@@ -89,7 +89,7 @@ async fn a_pack_whose_number_was_there_already_changes_nothing() {
         speaker.hear_until(pack).await;
     }
     speaker.finish(1).await;
-    assert_eq!(speaker.complete().await.last(), Some(&Message::Complete { files: 1, bytes: 5 }));
+    assert_eq!(speaker.complete().await.last(), Some(&all_there(1, 5)));
     scene.expect("first", "first");
     scene.finish().await;
 }

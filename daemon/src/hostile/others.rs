@@ -3,7 +3,7 @@
 use filefleet_ctl::proto::TransferState;
 
 use super::{
-    speaker::{Speaker, block_of, file, pack, request, request_of, zeros},
+    speaker::{Speaker, all_there, block_of, file, pack, request, request_of, zeros},
     support::Scene,
 };
 use crate::{
@@ -24,9 +24,14 @@ fn all_messages() -> Vec<Message> {
         Message::End { file: 0, revision: 0, root: [0; 32] },
         Message::Acked(vec![Ack::Pack { number: 0 }, Ack::File { file: 0, revision: 0 }]),
         Message::Delivered { files: u64::MAX, bytes: u64::MAX },
-        Message::FileFailed { file: 0, reason: Reason::Other, text: "\u{1b}[2J".into() },
+        Message::FileFailed {
+            file: 0,
+            reason: Reason::Other,
+            text: "\u{1b}[2J".into(),
+            name: "\u{1b}]0;".into(),
+        },
         Message::Finish { entries: 0 },
-        Message::Complete { files: u64::MAX, bytes: u64::MAX },
+        all_there(u64::MAX, u64::MAX),
         Message::PageQuery { offset: u64::MAX, limit: u16::MAX },
         Message::Page { offset: 0, last: true, entries: Vec::new() },
         Message::Cancel { reason: Reason::Cancelled, text: "\u{7}".into() },
@@ -60,12 +65,12 @@ async fn nobody_can_speak_for_anothers_transfer() {
     thief.is_stopped(&block_of(stolen, &header, &content)).await;
 
     // Hers goes on as if nothing had been.
-    hers.say(Message::FileFailed { file: 0, reason: Reason::SourceChanged, text: String::new() })
-        .await;
+    let (text, name) = (String::new(), String::new());
+    hers.say(Message::FileFailed { file: 0, reason: Reason::SourceChanged, text, name }).await;
     hers.pack(0, &[file(1, "letter", b"dear bob")]).await;
     hers.finish(2).await;
     let heard = hers.complete().await;
-    assert_eq!(heard.last(), Some(&Message::Complete { files: 1, bytes: 8 }), "{heard:?}");
+    assert_eq!(heard.last(), Some(&all_there(1, 8)), "{heard:?}");
     scene.expect("letter", "dear bob");
     // So does the thief's own.
     thief.finish(0).await;

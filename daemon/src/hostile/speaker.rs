@@ -10,8 +10,9 @@ use crate::{
     },
     transfer::{
         TransferId,
-        entry::{Entry, EntryKind, RelPath, Timestamp},
+        entry::{Attributes, Entry, EntryKind, RelPath, Timestamp},
         hash,
+        loss::Losses,
         proto::{
             Answer, BLOCK_HEADER_LEN, BlockHeader, Envelope, Message, PackEntry, PackHeader,
             Prefix, Preview, StreamKind, Totals,
@@ -189,6 +190,11 @@ pub(super) fn request(bytes: u64) -> Message {
     Message::Request { totals, preview: Vec::new(), update: false, text: String::new() }
 }
 
+/// The word that so much is there and nothing was lost.
+pub(super) fn all_there(files: u64, bytes: u64) -> Message {
+    Message::Complete { files, bytes, losses: Losses::default() }
+}
+
 /// A request with this preview.
 pub(super) fn request_of(preview: Vec<Preview>) -> Message {
     Message::Request { totals: Totals::default(), preview, update: false, text: String::new() }
@@ -196,7 +202,15 @@ pub(super) fn request_of(preview: Vec<Preview>) -> Message {
 
 pub(super) fn entry(path: &str, kind: EntryKind) -> Entry {
     let path = RelPath::decode(path.as_bytes()).unwrap();
-    Entry { path, kind, mode: 0o644, mtime: Timestamp::default(), is_shared: false }
+    Entry {
+        path,
+        kind,
+        mode: 0o644,
+        mtime: Timestamp::default(),
+        is_shared: false,
+        has_holes: false,
+        attributes: Attributes::default(),
+    }
 }
 
 pub(super) fn file<'a>(index: u64, path: &str, content: &'a [u8]) -> (u64, Entry, &'a [u8]) {

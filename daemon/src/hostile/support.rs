@@ -256,6 +256,7 @@ impl Scene {
             limit: None,
             checksum: false,
             update: false,
+            xattrs: false,
             text: None,
             asked: false,
             resumed: false,

@@ -90,6 +90,7 @@ impl Store {
                 "DELETE FROM deliveries WHERE batch NOT IN (SELECT id FROM batches)",
                 [],
             )?;
+            transaction.execute("DELETE FROM losses WHERE at < ?1", [before])?;
             transaction
                 .execute("DELETE FROM tops WHERE place NOT IN (SELECT place FROM batches)", [])?;
             transaction.commit()
@@ -185,12 +186,14 @@ impl Journal {
     }
 
     /// Notes, durably, what is about to be given its name: as a new batch, or more of one. `before` is
-    /// a batch that has come to its end meanwhile. Gives the batch's number.
+    /// a batch that has come to its end meanwhile; `losses` are all that the transfer lost so far, if that
+    /// is news. Gives the batch's number.
     pub(crate) fn intend(
         &self,
         batch: Option<i64>,
         deliveries: Vec<Delivery>,
         before: Option<(i64, (i64, u32))>,
+        losses: Option<Vec<u8>>,
         now: u64,
     ) -> Result<i64, StoreError> {
         let (place, transfer) = (self.place, self.transfer);
@@ -198,6 +201,9 @@ impl Journal {
             let transaction = connection.transaction()?;
             if let Some((before, ended)) = before {
                 note_end(&transaction, before, ended)?;
+            }
+            if let Some(losses) = losses {
+                put_losses(&transaction, place, transfer, &losses, now)?;
             }
             let batch = match batch {
                 Some(batch) => batch,
@@ -216,6 +222,21 @@ impl Journal {
             note_end(&transaction, batch, ended)?;
             transaction.commit()
         })
+    }
+
+    /// What the transfer lost so far, if anything.
+    pub(crate) fn losses(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let (place, transfer) = (self.place, self.transfer);
+        self.store.wait(move |connection| {
+            let sql = "SELECT losses FROM losses WHERE place = ?1 AND transfer = ?2";
+            connection.query_row(sql, params![place, transfer.0], |row| row.get(0)).optional()
+        })
+    }
+
+    /// Notes, durably, all that the transfer lost so far.
+    pub(crate) fn note_losses(&self, losses: Vec<u8>, now: u64) -> Result<(), StoreError> {
+        let (place, transfer) = (self.place, self.transfer);
+        self.store.wait(move |connection| put_losses(connection, place, transfer, &losses, now))
     }
 
     /// What is known of each of these paths: of this transfer's deliveries, else of the last.
@@ -308,6 +329,17 @@ fn put_all(
         ])?;
     }
     Ok(())
+}
+
+fn put_losses(
+    connection: &Connection,
+    place: i64,
+    transfer: TransferId,
+    losses: &[u8],
+    now: u64,
+) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO losses (place, transfer, at, losses) VALUES (?1, ?2, ?3, ?4)";
+    connection.execute(sql, params![place, transfer.0, signed(now), losses]).map(drop)
 }
 
 fn note_end(

@@ -1,6 +1,6 @@
 //! Transfers and waiting requests: what is shown of them, and what they need to go on after a restart.
 
-use filefleet_ctl::proto::{EntryView, RequestView, TransferView, WirePath};
+use filefleet_ctl::proto::{EntryView, LossView, RequestView, TransferView, WirePath};
 use filefleet_server::protos::certificate::IdentityKey;
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -75,6 +75,7 @@ impl Store {
         id: TransferId,
         files: u64,
         bytes: u64,
+        losses: Vec<LossView>,
     ) -> Result<(), StoreError> {
         let [files, bytes] = [files, bytes].map(|number| i64::try_from(number).unwrap_or(i64::MAX));
         self.call(move |connection| {
@@ -82,9 +83,10 @@ impl Store {
                 "UPDATE transfers
                  SET final = 1,
                      view = json_set(view, '$.state', 'done', '$.rate', 0, '$.detail', NULL,
-                                     '$.files_done', ?2, '$.bytes_done', ?3)
+                                     '$.files_done', ?2, '$.bytes_done', ?3,
+                                     '$.losses', json(?4))
                  WHERE id = ?1 AND incoming = 1",
-                params![id.0, files, bytes],
+                params![id.0, files, bytes, json(&losses)],
             )
         })
         .await
@@ -210,7 +212,7 @@ mod tests {
 
     use std::path::Path;
 
-    use filefleet_ctl::proto::{SendOptions, TransferState};
+    use filefleet_ctl::proto::{LossKind, SendOptions, TransferState};
 
     use super::super::testing;
     use super::*;
@@ -251,6 +253,7 @@ mod tests {
                     limit: Some(7),
                     checksum: true,
                     update: true,
+                    xattrs: true,
                 },
                 spooled: true,
                 text: Some("hi".to_owned()),
@@ -281,11 +284,13 @@ mod tests {
         for (plan, is_done) in [(Plan::Incoming(Incoming::default()), true), (outgoing, false)] {
             let record = record(plan);
             store.put_transfer(record.clone()).await.unwrap();
-            store.note_received(record.id, 2, 3).await.unwrap();
+            let losses = vec![LossView { kind: LossKind::Holes, count: 4, examples: Vec::new() }];
+            store.note_received(record.id, 2, 3, losses.clone()).await.unwrap();
             let read = store.transfer(record.id).await.unwrap().unwrap();
             assert_eq!(read.is_final, is_done);
             assert_eq!(read.view.state == TransferState::Done, is_done);
             assert_eq!((read.view.files_done, read.view.bytes_done) == (2, 3), is_done);
+            assert_eq!(read.view.losses == losses, is_done);
         }
     }
 

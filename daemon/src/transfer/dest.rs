@@ -12,6 +12,7 @@
 //! peers, hashes or the network: that content is right is its caller's to prove before it commits.
 
 mod error;
+mod kept;
 mod ledger;
 mod name;
 mod partial;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use error::DestError;
+use kept::Staged;
 #[cfg(all(test, target_os = "linux"))]
 pub(crate) use ledger::Forgetful;
 pub use ledger::{Intent, Ledger, Top};
@@ -36,6 +38,7 @@ use tree::Tree;
 use super::confine;
 use super::entry::{Entry, EntryKind, PARTIAL_PREFIX, RelPath};
 use super::folder::{FileId, Folder, Stat, to_path};
+use super::loss::{LossKind, Lost};
 
 /// How often other names are chosen because somebody took those that were free: as often as there
 /// are numbers to choose.
@@ -75,8 +78,8 @@ pub struct Committed {
     pub replaced: bool,
 }
 
-/// What each of a batch is that waits for its name, or why it gets none.
-type Staged = Vec<Result<Option<FileId>, DestError>>;
+/// Each of a batch that waits for its name, or why it gets none.
+type AllStaged = Vec<Result<Staged, DestError>>;
 
 /// One of a batch that has no final name yet.
 struct Waiting<'a> {
@@ -84,6 +87,8 @@ struct Waiting<'a> {
     id: Option<FileId>,
     /// What it is to replace.
     old: Option<&'a Old>,
+    /// Whether it was told that its name is taken.
+    renamed: bool,
 }
 
 impl Destination {
@@ -154,13 +159,14 @@ impl Destination {
 
     /// Writes the whole content of `part` at once, in place of any that was there.
     ///
-    /// With its `entry`, if that is known already, the file costs the fewest system calls.
+    /// With its `entry`, if that is known already, the file costs the fewest system calls, and gets its
+    /// extended attributes; tells which its file system does not take.
     pub fn write_small(
         &self,
         part: impl Into<Part>,
         content: &[u8],
         entry: Option<&Entry>,
-    ) -> Result<(), DestError> {
+    ) -> Result<Option<Lost>, DestError> {
         self.partials.write_small(part.into(), content, entry)
     }
 
@@ -191,7 +197,7 @@ impl Destination {
     ) -> Vec<Result<Committed, DestError>> {
         let files = batch.iter().filter(|commit| commit.is_file()).count();
         let sync_each = files == 1 || !Folder::SYNCS_FILE_SYSTEM;
-        let staged: Staged = batch.iter().map(|commit| self.stage(commit, sync_each)).collect();
+        let staged: AllStaged = batch.iter().map(|commit| self.stage(commit, sync_each)).collect();
         let durable = if files == 0 || sync_each { Ok(()) } else { self.root.sync_file_system() };
         if let Err(error) = durable {
             return batch.iter().map(|_| Err(DestError::of(&error))).collect();
@@ -224,11 +230,12 @@ impl Destination {
     ) -> Result<(), DestError> {
         let mut tree = self.tree.lock().unwrap_or_else(PoisonError::into_inner);
         let (file, stat) = tree.open_shared(target, ledger)?;
-        let id = self.partials.copy_in(commit.part, file, &stat)?;
+        let staged = self.partials.copy_in(commit.part, file, &stat, commit.entry)?;
+        ledger.lose(&commit.entry.path, Lost::new(LossKind::HardLink, target.to_string()));
         let kind = EntryKind::File { size: stat.size };
         let entry = Entry { kind, is_shared: false, ..commit.entry.clone() };
         let copy = Commit { part: commit.part, entry: &entry };
-        let placed = self.place_all(&mut tree, &[copy], (vec![Ok(id)], &[]), ledger);
+        let placed = self.place_all(&mut tree, &[copy], (vec![Ok(staged)], &[]), ledger);
         tree.sync()?;
         placed.into_iter().try_for_each(|placed| placed.map(drop))
     }
@@ -244,7 +251,7 @@ impl Destination {
         &self,
         tree: &mut Tree,
         batch: &[Commit<'_>],
-        (staged, olds): (Staged, &[Option<Old>]),
+        (staged, olds): (AllStaged, &[Option<Old>]),
         ledger: &mut dyn Ledger,
     ) -> Vec<Result<Committed, DestError>> {
         let mut placed: Vec<_> = batch.iter().map(|_| Err(DestError::NotReceived)).collect();
@@ -253,9 +260,10 @@ impl Destination {
             match (&commit.entry.kind, staged) {
                 (_, Err(error)) => placed[position] = Err(error),
                 (EntryKind::Directory, Ok(_)) => folders.push(position),
-                (_, Ok(id)) => {
+                (_, Ok(Staged { id, lost })) => {
+                    lost.into_iter().for_each(|lost| ledger.lose(&commit.entry.path, lost));
                     let old = olds.get(position).and_then(Option::as_ref);
-                    waiting.push(Waiting { position, id, old });
+                    waiting.push(Waiting { position, id, old, renamed: false });
                 }
             }
         }
@@ -269,8 +277,12 @@ impl Destination {
             placed[position] = Err(DestError::NamesExhausted(batch[position].entry.path.clone()));
         }
         for position in folders {
-            let made = tree.place_folder(batch[position].entry, ledger);
-            placed[position] = made.map(|rel_path| self.committed(&rel_path, false));
+            let commit = &batch[position];
+            let made = tree.place_folder(commit.entry, ledger);
+            placed[position] = made.map(|rel_path| {
+                lose_name(commit, &rel_path, ledger);
+                self.committed(&rel_path, false)
+            });
         }
         placed
     }
@@ -286,8 +298,8 @@ impl Destination {
     ) -> Vec<Waiting<'a>> {
         let mut intents = Vec::with_capacity(waiting.len());
         let mut promised = HashSet::with_capacity(waiting.len());
-        let mut olds = Vec::with_capacity(waiting.len());
-        for Waiting { position, id: staged, old } in waiting {
+        let mut befores = Vec::with_capacity(waiting.len());
+        for Waiting { position, id: staged, old, renamed } in waiting {
             // A hard link is what the file is that it names.
             let id = match &batch[position].entry.kind {
                 EntryKind::HardLink { target } => match tree.shared_id(target, ledger) {
@@ -306,9 +318,10 @@ impl Destination {
             };
             match chosen {
                 Ok(final_path) => {
+                    let renamed = renamed || lose_name(&batch[position], &final_path, ledger);
                     promised.insert(final_path.clone());
                     intents.push(Intent { position, final_path, id });
-                    olds.push(old);
+                    befores.push((old, renamed));
                 }
                 Err(error) => placed[position] = Err(error),
             }
@@ -321,7 +334,9 @@ impl Destination {
             return Vec::new();
         }
         let mut taken = Vec::new();
-        for (Intent { position, final_path, id }, old) in intents.into_iter().zip(olds) {
+        for (Intent { position, final_path, id }, (old, renamed)) in
+            intents.into_iter().zip(befores)
+        {
             let commit = &batch[position];
             let given = match (&commit.entry.kind, old) {
                 (EntryKind::HardLink { target }, _) => {
@@ -333,7 +348,7 @@ impl Destination {
             match given {
                 Ok(true) => placed[position] = Ok(self.committed(&final_path, old.is_some())),
                 // What is not to be replaced after all is let be.
-                Ok(false) => taken.push(Waiting { position, id, old: None }),
+                Ok(false) => taken.push(Waiting { position, id, old: None, renamed }),
                 Err(error) => placed[position] = Err(error),
             }
         }
@@ -373,14 +388,14 @@ impl Destination {
         self.finish()
     }
 
-    fn stage(&self, commit: &Commit<'_>, sync: bool) -> Result<Option<FileId>, DestError> {
+    fn stage(&self, commit: &Commit<'_>, sync: bool) -> Result<Staged, DestError> {
         let entry = commit.entry;
         match &entry.kind {
             EntryKind::File { size } => self.partials.stage_file(commit.part, *size, entry, sync),
             EntryKind::Symlink { target } => {
-                self.partials.stage_symlink(commit.part, target, entry.mtime)
+                self.partials.stage_symlink(commit.part, target, entry)
             }
-            EntryKind::Directory | EntryKind::HardLink { .. } => Ok(None),
+            EntryKind::Directory | EntryKind::HardLink { .. } => Ok(Staged::default()),
         }
     }
 }
@@ -389,6 +404,17 @@ impl Commit<'_> {
     fn is_file(&self) -> bool {
         matches!(self.entry.kind, EntryKind::File { .. })
     }
+}
+
+/// Whether an entry gets another name than its own, which is noted.
+fn lose_name(commit: &Commit<'_>, final_path: &RelPath, ledger: &mut dyn Ledger) -> bool {
+    let path = &commit.entry.path;
+    let renamed = final_path.name() != path.name();
+    if renamed {
+        let name = String::from_utf8_lossy(final_path.name()).into_owned();
+        ledger.lose(path, Lost::new(LossKind::Name, name));
+    }
+    renamed
 }
 
 #[cfg(all(test, target_os = "linux"))]

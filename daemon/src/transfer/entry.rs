@@ -4,8 +4,11 @@
 //! [`RelPath`] and [`Timestamp`], whose values are safe by construction. Nothing here touches
 //! the file system.
 
+mod attributes;
 mod rel_path;
 
+pub use attributes::{Attribute, AttributeError, Attributes};
+pub(crate) use attributes::{MAX_ATTRIBUTES, MAX_BYTES, MAX_NAME, NAMESPACE};
 pub use rel_path::{MAX_COMPONENT, MAX_DEPTH, MAX_PATH, PARTIAL_PREFIX, PathError, RelPath};
 
 /// The permission bits that travel; set-id and sticky bits never do.
@@ -24,6 +27,10 @@ pub struct Entry {
     pub mtime: Timestamp,
     /// Whether later entries may be hard links to this file.
     pub is_shared: bool,
+    /// Whether it is a file with holes.
+    pub has_holes: bool,
+    /// Extended attributes of a file or folder.
+    pub attributes: Attributes,
 }
 
 /// The most files of one transfer that later entries may be hard links to; more are sent again.

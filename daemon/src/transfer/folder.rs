@@ -5,6 +5,7 @@
 //! come from a [`RelPath`](super::entry::RelPath) or are our own; one that is not plain after all is
 //! refused here again.
 
+pub(super) mod attributes;
 #[cfg(not(unix))]
 mod portable;
 #[cfg(unix)]
@@ -17,13 +18,13 @@ use std::sync::Arc;
 use super::entry::Timestamp;
 #[cfg(not(unix))]
 pub(super) use portable::{
-    Folder, Listing, allocate, expect_sequential_reads, name_bytes, next_data, punch_hole, read_at,
-    set_metadata, stat_file, to_path, write_all_at,
+    Folder, Listing, allocate, expect_sequential_reads, has_hole, keeps_mode, name_bytes,
+    next_data, punch_hole, read_at, set_metadata, stat_file, to_path, write_all_at,
 };
 #[cfg(unix)]
 pub(super) use unix::{
-    Folder, Listing, allocate, expect_sequential_reads, name_bytes, next_data, punch_hole, read_at,
-    set_metadata, stat_file, to_path, write_all_at,
+    Folder, Listing, allocate, expect_sequential_reads, has_hole, keeps_mode, name_bytes,
+    next_data, punch_hole, read_at, set_metadata, stat_file, to_path, write_all_at,
 };
 
 /// What stands under a name.
@@ -52,6 +53,8 @@ pub(super) struct Stat {
     pub(super) size: u64,
     /// Permission bits only.
     pub(super) mode: u32,
+    /// Whether it has set-id or sticky bits besides.
+    pub(super) has_special_bits: bool,
     pub(super) mtime: Timestamp,
     /// When anything about the file last changed; its `mtime` where that is not known.
     pub(super) ctime: Timestamp,

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::proto::{Reason, Totals};
+use super::loss::{Losses, cut};
+use super::proto::{MAX_FILE_NAME, Reason, Totals};
 use crate::connect::obstacle::Obstacle;
 use crate::peer::{LinkKind, Session};
 
@@ -150,6 +151,8 @@ pub(crate) struct Progress {
     pub(crate) fault: Option<Fault>,
     pub(crate) file_faults: Vec<FileFault>,
     pub(crate) failed_files: u64,
+    /// What could not be kept, here or at the other side.
+    pub(crate) losses: Losses,
     /// What has arrived right in the destination, under the names it got; the first of it.
     pub(crate) arrived: Vec<PathBuf>,
 }
@@ -177,6 +180,7 @@ impl Default for Progress {
             fault: None,
             file_faults: Vec::new(),
             failed_files: 0,
+            losses: Losses::default(),
             arrived: Vec::new(),
         }
     }
@@ -203,6 +207,7 @@ impl Progress {
     pub(crate) fn file_failed(&mut self, path: String, reason: Reason, text: String) {
         self.failed_files += 1;
         if self.file_faults.len() < MAX_FILE_FAULTS {
+            let path = cut(&path, MAX_FILE_NAME);
             self.file_faults.push(FileFault { path, reason, text });
         }
     }

@@ -22,6 +22,7 @@ use tokio::time::MissedTickBehavior;
 use self::stalled::{Stalled, Tries};
 use self::writer::{Ended, Job, Terms, Written};
 use self::writing::{Plan, Writing};
+use super::loss::Losses;
 use super::outgoing::{Outgoing, closed, flush_one};
 use super::progress::{Cause, Fault, Progress, RateMeter, State};
 use super::proto::{Ack, Answer, Message, Reason, Totals, TransferId};
@@ -266,8 +267,8 @@ impl Receiver {
             Message::End { file, revision, root } => {
                 self.waiting_jobs.push_back(Job::End { file, revision, root });
             }
-            Message::FileFailed { file, reason, text } => {
-                self.waiting_jobs.push_back(Job::GiveUp { file, reason, text });
+            Message::FileFailed { file, reason, text, name } => {
+                self.waiting_jobs.push_back(Job::GiveUp { file, reason, text, name });
             }
             Message::Finish { entries } => self.waiting_jobs.push_back(Job::Finish { entries }),
             Message::Offer { number, entries, hashes } => {
@@ -387,9 +388,12 @@ impl Receiver {
                     false
                 });
             }
+            Written::Lost(losses) => {
+                self.progress.send_modify(|progress| progress.losses = losses);
+            }
             Written::FileFailed { file, path, reason, text } => {
-                self.progress.send_modify(|p| p.file_failed(path, reason, text.clone()));
-                let failed = Message::FileFailed { file, reason, text };
+                self.progress.send_modify(|p| p.file_failed(path.clone(), reason, text.clone()));
+                let failed = Message::FileFailed { file, reason, text, name: path };
                 self.outgoing.push(failed.clone());
                 if self.failed.len() < MAX_SAID_AGAIN {
                     self.failed.push(failed);
@@ -470,8 +474,9 @@ impl Receiver {
                 self.progress.send_modify(|progress| {
                     (progress.files_done, progress.bytes_done) = (files, bytes);
                 });
-                self.note_received(files, bytes).await;
-                self.outgoing.push(Message::Complete { files, bytes });
+                let losses = self.progress.borrow().losses.clone();
+                self.note_received(files, bytes, &losses).await;
+                self.outgoing.push(Message::Complete { files, bytes, losses });
             }
             Err(fault) => {
                 self.show();
@@ -508,11 +513,12 @@ impl Receiver {
     }
 
     /// Notes that all has arrived. What could not all be stored is told by the daemon, with reasons.
-    async fn note_received(&self, files: u64, bytes: u64) {
+    async fn note_received(&self, files: u64, bytes: u64, losses: &Losses) {
         if self.progress.borrow().failed_files > 0 {
             return;
         }
-        if let Err(error) = self.plan.store.note_received(self.plan.id, files, bytes).await {
+        let noted = self.plan.store.note_received(self.plan.id, files, bytes, losses.views());
+        if let Err(error) = noted.await {
             tracing::error!(%error, "cannot note that a transfer is complete");
         }
     }

@@ -26,6 +26,7 @@ use self::reader::{Asking, MAX_QUESTIONS, Question, Reply, Step};
 use self::survey::Report;
 use self::throttle::Throttle;
 use super::buffer::Ration;
+use super::loss::Losses;
 use super::outgoing::Outgoing;
 use super::progress::{Cause, Fault, Progress, RateMeter, State};
 use super::proto::{Message, Preview, Reason, TransferId};
@@ -65,6 +66,8 @@ pub(crate) struct Order {
     pub(crate) checksum: bool,
     /// Whether what differs from it is to replace it.
     pub(crate) update: bool,
+    /// Whether extended attributes are sent.
+    pub(crate) xattrs: bool,
     /// The text that the one source is, to be shown to the receiver.
     pub(crate) text: Option<String>,
     /// The receiver already has the request (before this program was started again): wait for its
@@ -146,6 +149,8 @@ struct Content {
     /// Files that either side gave up, so that each is reported once.
     given_up: RangeSet,
     finish: Option<Message>,
+    /// What was not sent of what was.
+    losses: Losses,
     /// What the receiver was asked and has not answered, and where the answers go.
     asked: Vec<(Question, Message)>,
     replies: Option<mpsc::Sender<(Question, Reply)>>,
@@ -181,7 +186,7 @@ impl Sender {
             .map_err(|error| Fault::reason(Reason::Other, chain(&error)))?;
         let source = Source::new(&order.sources)
             .map_err(|error| Fault::reason(Reason::SourceUnreadable, error.to_string()))?;
-        let source = Arc::new(source.without(excludes));
+        let source = Arc::new(source.without(excludes).with_attributes(order.xattrs));
         let throttle = order.limit.map(|rate| Arc::new(Throttle::new(rate)));
         let walk = source.walk();
         // Two: the first report and the last one.
@@ -357,6 +362,7 @@ impl Content {
             failed: Vec::new(),
             given_up: RangeSet::default(),
             finish: None,
+            losses: Losses::default(),
             asked: Vec::new(),
             replies: None,
             outgoing: Outgoing::new(id),

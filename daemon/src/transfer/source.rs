@@ -31,6 +31,8 @@ pub struct Source {
     roots: Arc<[Root]>,
     by_name: HashMap<RelPath, usize>,
     excludes: Arc<Excludes>,
+    /// Whether extended attributes are sent.
+    xattrs: bool,
     nearby: Mutex<Nearby>,
 }
 
@@ -98,7 +100,8 @@ impl Source {
                 return Err(SourceError::SameName(root.name.clone()));
             }
         }
-        Ok(Self { roots, by_name, excludes: Arc::default(), nearby: Mutex::default() })
+        let (excludes, nearby) = (Arc::default(), Mutex::default());
+        Ok(Self { roots, by_name, excludes, xattrs: false, nearby })
     }
 
     /// The same, but for what is left out.
@@ -107,17 +110,23 @@ impl Source {
         Self { excludes: Arc::new(excludes), ..self }
     }
 
+    /// The same, and extended attributes too if they are `wanted`.
+    #[must_use]
+    pub fn with_attributes(self, wanted: bool) -> Self {
+        Self { xattrs: wanted, ..self }
+    }
+
     /// The entries, read as they are asked for: folders before what is in them.
     #[must_use]
     pub fn walk(&self) -> Walk {
-        Walk::new(Arc::clone(&self.roots), Arc::clone(&self.excludes))
+        Walk::new(Arc::clone(&self.roots), Arc::clone(&self.excludes), self.xattrs)
     }
 
     /// Opens the file that the walk gave as `path`.
     pub fn open(&self, path: &RelPath) -> Result<SourceFile, SourceError> {
         let error = |error| SourceError::of(self.locate(path), error);
         let parent = self.parent_of(path).map_err(error)?;
-        SourceFile::open(parent, path.name()).map_err(error)
+        SourceFile::open(parent, path.name(), self.xattrs).map_err(error)
     }
 
     /// Where the entry `path` lies on this machine, for messages.

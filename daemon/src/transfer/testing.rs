@@ -15,7 +15,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::dest::{Commit, Committed, DestError, Destination, Forgetful, Part};
-use super::entry::{Entry, EntryKind, RelPath, Timestamp};
+use super::entry::{Attributes, Entry, EntryKind, RelPath, Timestamp};
 
 pub(super) const MTIME: Timestamp = Timestamp::new(1_600_000_000, 123_456_789).unwrap();
 
@@ -24,7 +24,15 @@ pub(super) fn path(path: &str) -> RelPath {
 }
 
 pub(crate) fn entry(at: &str, kind: EntryKind) -> Entry {
-    Entry { path: path(at), kind, mode: 0o640, mtime: MTIME, is_shared: false }
+    Entry {
+        path: path(at),
+        kind,
+        mode: 0o640,
+        mtime: MTIME,
+        is_shared: false,
+        has_holes: false,
+        attributes: Attributes::default(),
+    }
 }
 
 pub(super) fn file(at: &str, content: &[u8]) -> Entry {
@@ -137,6 +145,33 @@ impl Tmpfs {
 }
 
 impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        rustix::mount::unmount(self.0.path(), UnmountFlags::DETACH).unwrap();
+    }
+}
+
+/// A small file system of another kind, gone when dropped.
+#[derive(Debug)]
+pub(super) struct Mounted(pub(super) tempfile::TempDir);
+
+impl Mounted {
+    /// One that has neither holes nor extended attributes.
+    pub(super) fn ramfs() -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        match rustix::mount::mount("ramfs", dir.path(), "ramfs", MountFlags::empty(), None) {
+            Err(Errno::PERM | Errno::ACCESS) => {
+                skip("root, to mount ramfs");
+                None
+            }
+            mounted => {
+                mounted.unwrap();
+                Some(Self(dir))
+            }
+        }
+    }
+}
+
+impl Drop for Mounted {
     fn drop(&mut self) {
         rustix::mount::unmount(self.0.path(), UnmountFlags::DETACH).unwrap();
     }

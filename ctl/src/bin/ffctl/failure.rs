@@ -2,12 +2,12 @@
 
 use std::io;
 
-use filefleet_ctl::ClientError;
 use filefleet_ctl::home::HomeError;
-use filefleet_ctl::proto::{ControlError, ErrorCode, FileFailure};
+use filefleet_ctl::proto::{ControlError, ErrorCode, FileFailure, LossView};
 use filefleet_ctl::service::ServiceError;
 use filefleet_ctl::socket::ConnectError;
 use filefleet_ctl::start::{StartError, StopError};
+use filefleet_ctl::{ClientError, losses};
 use serde::Serialize;
 
 use crate::exit_code::{self, ExitCode};
@@ -37,6 +37,9 @@ pub(crate) struct CommandError {
     /// The files that failed; a transfer's report shows them.
     #[serde(skip)]
     pub(crate) failures: Vec<FileFailure>,
+    /// What could not be kept of the others.
+    #[serde(skip)]
+    pub(crate) losses: Vec<LossView>,
 }
 
 /// The daemon's codes, and those of failures that the daemon does not see.
@@ -53,7 +56,8 @@ impl CommandError {
     }
 
     fn new(exit_code: ExitCode, code: Code, message: String) -> Self {
-        Self { exit_code, code, message, hint: None, details: Vec::new(), failures: Vec::new() }
+        let (details, failures, losses) = (Vec::new(), Vec::new(), Vec::new());
+        Self { exit_code, code, message, hint: None, details, failures, losses }
     }
 
     /// Something that this program could not do.
@@ -100,6 +104,14 @@ impl CommandError {
         let details = failures.iter();
         self.details = details.map(|file| format!("{}: {}", file.path, file.message)).collect();
         self.failures = failures;
+        self
+    }
+
+    /// The same error, with what could not be kept of the files that arrived.
+    #[must_use]
+    pub(crate) fn with_losses(mut self, losses: Vec<LossView>) -> Self {
+        self.details.extend(losses::describe(&losses));
+        self.losses = losses;
         self
     }
 }

@@ -34,9 +34,9 @@ fn journal(store: &Store, transfer: TransferId) -> Journal {
 fn what_this_transfer_delivered_is_preferred_to_what_came_last() {
     let (_dir, store) = scene();
     let (one, two) = (journal(&store, ONE), journal(&store, TWO));
-    let first = one.intend(None, vec![delivery("a/b", 1)], None, 9).unwrap();
-    assert_eq!(one.intend(Some(first), vec![delivery("c", 2)], None, 9).unwrap(), first);
-    two.intend(None, vec![delivery("a/b", 3)], Some((first, (8, 7))), 9).unwrap();
+    let first = one.intend(None, vec![delivery("a/b", 1)], None, None, 9).unwrap();
+    assert_eq!(one.intend(Some(first), vec![delivery("c", 2)], None, None, 9).unwrap(), first);
+    two.intend(None, vec![delivery("a/b", 3)], Some((first, (8, 7))), None, 9).unwrap();
     let known = |journal: &Journal, path: &str| {
         let found = journal.look_up(vec![path.into(), b"unknown".to_vec()]).unwrap();
         assert_eq!(found[1], None);
@@ -57,9 +57,9 @@ fn what_this_transfer_delivered_is_preferred_to_what_came_last() {
 fn a_commit_that_was_cut_short_is_settled_once() {
     let (_dir, store) = scene();
     let one = journal(&store, ONE);
-    let done = one.intend(None, vec![delivery("done", 1)], None, 9).unwrap();
+    let done = one.intend(None, vec![delivery("done", 1)], None, None, 9).unwrap();
     let files = vec![delivery("delivered", 2), delivery("not", 3)];
-    let cut = one.intend(None, files.clone(), Some((done, (1, 1))), 9).unwrap();
+    let cut = one.intend(None, files.clone(), Some((done, (1, 1))), None, 9).unwrap();
     assert_eq!(journal(&store, TWO).unsettled().unwrap(), [0_i64; 0]);
     assert_eq!(one.unsettled().unwrap(), [cut]);
     assert_eq!(one.files_of(cut).unwrap(), files);
@@ -74,7 +74,7 @@ fn something_is_held_of_a_transfer_that_goes_on_and_of_top_names_that_came_befor
     let (_dir, store) = scene();
     let (one, two) = (journal(&store, ONE), journal(&store, TWO));
     assert!(!one.holds(None).unwrap());
-    one.intend(None, vec![delivery("a/b", 1), delivery("c", 2)], None, 9).unwrap();
+    one.intend(None, vec![delivery("a/b", 1), delivery("c", 2)], None, None, 9).unwrap();
     assert!(one.holds(Some(vec![])).unwrap());
     assert!(two.holds(None).unwrap());
     for (top, held) in [("a", true), ("c", true), ("a/b", true), ("b", false), ("ab", false)] {
@@ -101,8 +101,8 @@ async fn what_is_old_is_forgotten_with_its_place_and_nothing_else() {
     tokio::task::spawn_blocking(move || {
         let one = journal(&fill, ONE);
         one.put_top(b"a", (b"a".to_vec(), None)).unwrap();
-        one.intend(None, vec![delivery("a/old", 1)], None, 1_000).unwrap();
-        one.intend(None, vec![delivery("a/new", 2)], None, 2_000).unwrap();
+        one.intend(None, vec![delivery("a/old", 1)], None, None, 1_000).unwrap();
+        one.intend(None, vec![delivery("a/new", 2)], None, None, 2_000).unwrap();
     })
     .await
     .unwrap();

@@ -4,6 +4,7 @@
 use super::DestError;
 use crate::transfer::entry::RelPath;
 use crate::transfer::folder::FileId;
+use crate::transfer::loss::Lost;
 
 /// Keeps what a destination tells it. What was kept is durable when a call returns.
 pub trait Ledger {
@@ -15,6 +16,9 @@ pub trait Ledger {
 
     /// Files and links that get their names as soon as this returns.
     fn intend(&mut self, intents: &[Intent]) -> Result<(), DestError>;
+
+    /// What the entry at `path` lost; kept with what is kept next.
+    fn lose(&mut self, path: &RelPath, lost: Lost);
 }
 
 /// A top folder as it is called here.
@@ -55,4 +59,6 @@ impl Ledger for Forgetful {
     fn intend(&mut self, _intents: &[Intent]) -> Result<(), DestError> {
         Ok(())
     }
+
+    fn lose(&mut self, _path: &RelPath, _lost: Lost) {}
 }

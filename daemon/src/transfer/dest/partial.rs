@@ -10,12 +10,14 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use super::Commit;
 use super::error::DestError;
+use super::kept::Staged;
 use super::ledger::Ledger;
 use super::replace::Old;
 use super::tree::Tree;
 use crate::crash;
-use crate::transfer::entry::{Entry, EntryKind, PathError, RelPath, Timestamp};
-use crate::transfer::folder::{self, FileId, Folder, Kind, Stat};
+use crate::transfer::entry::{Attributes, Entry, EntryKind, PathError, RelPath, Timestamp};
+use crate::transfer::folder::{self, Folder, Kind, Stat, attributes};
+use crate::transfer::loss::{LossKind, Lost};
 use crate::transfer::zeros;
 
 /// The permission bit without which we could not open our own file again.
@@ -90,7 +92,7 @@ struct Ready {
     size: u64,
     mode: u32,
     mtime: Timestamp,
-    id: Option<FileId>,
+    staged: Staged,
 }
 
 impl Ready {
@@ -128,6 +130,11 @@ impl PartialFile {
     /// Reads what lies at `offset`, to fill `bytes` or to the end; the number of bytes read.
     pub fn read_block(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, DestError> {
         Ok(folder::read_full_at(&self.0.file, bytes, offset)?)
+    }
+
+    /// Gives the file these extended attributes, as far as its file system takes them.
+    pub(in crate::transfer) fn set_attributes(&self, attributes: &Attributes) -> Option<Lost> {
+        attributes::write(&self.0.file, attributes)
     }
 
     /// The file's length.
@@ -237,21 +244,23 @@ impl Partials {
         part: Part,
         content: &[u8],
         entry: Option<&Entry>,
-    ) -> Result<(), DestError> {
+    ) -> Result<Option<Lost>, DestError> {
         let size = u64::try_from(content.len()).map_err(|_| DestError::TooLarge)?;
         if entry.is_some_and(|entry| entry.kind != EntryKind::File { size }) {
             return Err(DestError::WrongLength);
         }
         let file = self.create_anew(&part.name())?;
         write_anew(&file, content)?;
+        // While it may be written, for so the system wants it.
+        let lost = entry.and_then(|entry| attributes::write(&file, &entry.attributes));
         let Some(entry) = entry.filter(|entry| entry.mode & OWNER_READS != 0) else {
-            return Ok(());
+            return Ok(lost);
         };
         folder::set_metadata(&file, entry.mode, entry.mtime)?;
-        let id = folder::stat_file(&file)?.id;
-        let ready = Known::Ready(Ready { size, mode: entry.mode, mtime: entry.mtime, id });
+        let staged = look_at(&file, size, entry)?;
+        let ready = Known::Ready(Ready { size, mode: entry.mode, mtime: entry.mtime, staged });
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(part, ready);
-        Ok(())
+        Ok(lost)
     }
 
     /// A new file, even where one was: that one may have a final name by now, so it is not reused.
@@ -266,17 +275,19 @@ impl Partials {
     }
 
     /// Gives the content of `part` its metadata and ends all writing to it. With `sync`, waits
-    /// until it is durable. Tells what the file is.
+    /// until it is durable. Tells what the file is, and what it lost.
     pub(super) fn stage_file(
         &self,
         part: Part,
         size: u64,
         entry: &Entry,
         sync: bool,
-    ) -> Result<Option<FileId>, DestError> {
+    ) -> Result<Staged, DestError> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).remove(&part);
         let open = match known {
-            Some(Known::Ready(ready)) if !sync && ready.is_of(size, entry) => return Ok(ready.id),
+            Some(Known::Ready(ready)) if !sync && ready.is_of(size, entry) => {
+                return Ok(ready.staged);
+            }
             Some(Known::Open(content)) => content.upgrade(),
             _ => None,
         };
@@ -285,16 +296,13 @@ impl Partials {
             None => Arc::new(self.reopen_whole(&part.name(), size)?),
         };
         content.seal();
-        let stat = folder::stat_file(&content.file)?;
-        if stat.size != size {
-            return Err(DestError::WrongLength);
-        }
         folder::set_metadata(&content.file, entry.mode, entry.mtime)?;
+        let staged = look_at(&content.file, size, entry)?;
         if sync {
             crash::point();
             content.file.sync_all()?;
         }
-        Ok(stat.id)
+        Ok(staged)
     }
 
     /// Content that nobody has open; an empty file's need not have been written.
@@ -309,20 +317,20 @@ impl Partials {
         Ok(Content::new(file, size))
     }
 
-    /// Makes the link `part`. Tells what it is.
+    /// Makes the link `part`, which `entry` points to `target`. Tells what it is, and what it lost.
     pub(super) fn stage_symlink(
         &self,
         part: Part,
         target: &[u8],
-        mtime: Timestamp,
-    ) -> Result<Option<FileId>, DestError> {
+        entry: &Entry,
+    ) -> Result<Staged, DestError> {
         match target {
             [] => return Err(PathError::Empty.into()),
             _ if target.len() > MAX_TARGET => return Err(PathError::TooLong.into()),
             _ if target.contains(&0) => return Err(PathError::Separator.into()),
             _ => {}
         }
-        let part = part.name();
+        let (part, mtime) = (part.name(), entry.mtime);
         let made = match self.folder.make_symlink(&part, target, mtime) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
                 self.folder.remove_file(&part)?;
@@ -334,7 +342,7 @@ impl Partials {
             ErrorKind::Unsupported | ErrorKind::PermissionDenied => DestError::SymlinksUnsupported,
             _ => error.into(),
         })?;
-        Ok(self.folder.stat(&part)?.id)
+        Ok(Staged::new(&self.folder.stat(&part)?, entry))
     }
 
     /// Moves what was staged as `part` to the name that was chosen for it; false if that is taken.
@@ -381,20 +389,25 @@ impl Partials {
         }
     }
 
-    /// Makes a durable copy of `file`, metadata and all, as the content of `part`. Tells what it is.
+    /// Makes a durable copy of `file`, metadata and all, as the content of `part`. Tells what it is, and
+    /// what it lost.
     pub(super) fn copy_in(
         &self,
         part: Part,
         mut file: File,
         stat: &Stat,
-    ) -> Result<Option<FileId>, DestError> {
+        entry: &Entry,
+    ) -> Result<Staged, DestError> {
         let mut copy = self.create_anew(&part.name())?;
         crash::point();
         io::copy(&mut file, &mut copy)?;
+        let lost = attributes::write(&copy, &attributes::read(&file, true).attributes);
         folder::set_metadata(&copy, stat.mode, stat.mtime)?;
         crash::point();
         copy.sync_all()?;
-        Ok(folder::stat_file(&copy)?.id)
+        let mut staged = look_at(&copy, stat.size, entry)?;
+        staged.lost.extend(lost);
+        Ok(staged)
     }
 
     /// Removes all that is in the folder.
@@ -416,6 +429,19 @@ impl Partials {
         }
         Ok(())
     }
+}
+
+/// Makes sure that a file has its length, and tells what it lost of what `entry` says.
+fn look_at(file: &File, size: u64, entry: &Entry) -> Result<Staged, DestError> {
+    let stat = folder::stat_file(file)?;
+    if stat.size != size {
+        return Err(DestError::WrongLength);
+    }
+    let mut staged = Staged::new(&stat, entry);
+    if entry.has_holes && !folder::has_hole(file, size) {
+        staged.lost.push(Lost::new(LossKind::Holes, ""));
+    }
+    Ok(staged)
 }
 
 /// Writes a part of a file; zeros become holes where the file system has such. What lay there before

@@ -6,10 +6,11 @@ use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use super::error::DestError;
+use super::kept;
 use super::ledger::{Ledger, Top};
 use super::name::numbered;
 use crate::transfer::entry::{Entry, MAX_SHARED, RelPath};
-use crate::transfer::folder::{FileId, Folder, Stat, Trail};
+use crate::transfer::folder::{FileId, Folder, Stat, Trail, attributes};
 
 /// How many names are tried for one file.
 const MAX_NUMBER: u32 = 9_999;
@@ -189,7 +190,10 @@ impl Tree {
         let path = &entry.path;
         let depth = path.components().count();
         let folder = self.descend(path, depth, ledger)?;
+        let lost = attributes::write(&*folder, &entry.attributes);
         folder.set_metadata(entry.mode, entry.mtime)?;
+        let lost = lost.into_iter().chain(kept::lost(&folder.stat_self()?, entry));
+        lost.for_each(|lost| ledger.lose(path, lost));
         self.touched.add(&folder)?;
         Ok(RelPath::new(self.tops.final_names(path, depth))?)
     }

@@ -286,6 +286,19 @@ pub(in crate::transfer) fn next_data(_file: &File, offset: u64) -> io::Result<Op
     Ok(Some(offset))
 }
 
+/// Holes are not told.
+pub(in crate::transfer) fn has_hole(_file: &File, _size: u64) -> bool {
+    false
+}
+
+/// Who may read and write a file is inherited here; that it can be run, or not be written, is lost.
+pub(in crate::transfer) fn keeps_mode(stat: &Stat, mode: u32) -> bool {
+    match stat.kind {
+        Kind::Folder => mode & 0o700 == 0o700,
+        _ => mode & 0o300 == 0o200,
+    }
+}
+
 /// `Unsupported`: files here are whole.
 pub(in crate::transfer) fn punch_hole(_file: &File, _offset: u64, _len: u64) -> io::Result<()> {
     Err(ErrorKind::Unsupported.into())
@@ -321,6 +334,7 @@ fn convert(metadata: &Metadata) -> Stat {
         id: None,
         size: metadata.len(),
         mode: if file_type.is_dir() { 0o755 } else { 0o644 },
+        has_special_bits: false,
         mtime,
         ctime: mtime,
         links: 1,

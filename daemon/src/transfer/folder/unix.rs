@@ -22,6 +22,9 @@ const FOLDER_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlag
 /// `NONBLOCK`: a pipe that somebody put in a file's place must not hold us up.
 const FILE_FLAGS: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
+/// Set-user-id, set-group-id and sticky.
+const SPECIAL_BITS: u32 = 0o7000;
+
 /// An open folder.
 #[derive(Debug)]
 pub(in crate::transfer) struct Folder(OwnedFd);
@@ -139,7 +142,7 @@ impl Folder {
         crash::point();
         fs::symlinkat(target, &self.0, plain(name)?)?;
         crash::point();
-        Ok(fs::utimensat(&self.0, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW)?)
+        as_far_as_kept(fs::utimensat(&self.0, name, &times(mtime), AtFlags::SYMLINK_NOFOLLOW))
     }
 
     /// Moves the file or link `name` to `new_name` in `to`; `AlreadyExists` if anything stands there.
@@ -237,12 +240,12 @@ impl Folder {
         Ok(fs::unlinkat(&self.0, plain(name)?, AtFlags::REMOVEDIR)?)
     }
 
-    /// Gives the folder itself its time and permission bits.
+    /// Gives the folder itself its time and permission bits, as far as its file system keeps them.
     pub(in crate::transfer) fn set_metadata(&self, mode: u32, mtime: Timestamp) -> io::Result<()> {
         crash::point();
-        fs::futimens(&self.0, &times(mtime))?;
+        as_far_as_kept(fs::futimens(&self.0, &times(mtime)))?;
         crash::point();
-        Ok(fs::fchmod(&self.0, mode_of(mode))?)
+        as_far_as_kept(fs::fchmod(&self.0, mode_of(mode)))
     }
 
     /// Waits until the names in this folder would survive a crash.
@@ -306,16 +309,16 @@ pub(in crate::transfer) fn expect_sequential_reads(file: &File) {
     let _ = file;
 }
 
-/// Gives an open file its permission bits and modification time.
+/// Gives an open file its permission bits and modification time, as far as its file system keeps them.
 pub(in crate::transfer) fn set_metadata(
     file: &File,
     mode: u32,
     mtime: Timestamp,
 ) -> io::Result<()> {
     crash::point();
-    fs::fchmod(file, mode_of(mode))?;
+    as_far_as_kept(fs::fchmod(file, mode_of(mode)))?;
     crash::point();
-    Ok(fs::futimens(file, &times(mtime))?)
+    as_far_as_kept(fs::futimens(file, &times(mtime)))
 }
 
 /// Reads at `offset`, wherever other threads read; the number of bytes, 0 at the end.
@@ -347,6 +350,22 @@ pub(in crate::transfer) fn next_data(file: &File, offset: u64) -> io::Result<Opt
         let _ = file;
         Ok(Some(offset))
     }
+}
+
+/// Whether a file of this size has a hole. Where the system does not tell, it has none.
+pub(in crate::transfer) fn has_hole(file: &File, size: u64) -> bool {
+    #[cfg(target_os = "linux")]
+    return fs::seek(file, fs::SeekFrom::Hole(0)).is_ok_and(|hole| hole < size);
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, size);
+        false
+    }
+}
+
+/// Whether a file has these permission bits.
+pub(in crate::transfer) fn keeps_mode(stat: &Stat, mode: u32) -> bool {
+    stat.mode == mode & MODE_BITS
 }
 
 /// Makes a part of a file zeros that occupy no disk; `Unsupported` where there are no holes.
@@ -423,6 +442,15 @@ fn has_openat2() -> bool {
     })
 }
 
+/// Some file systems refuse what they cannot keep, and others ignore it: either way it shows when the
+/// file is looked at.
+fn as_far_as_kept(result: rustix::io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error == Errno::PERM || is_unsupported(error) => Ok(()),
+        result => Ok(result?),
+    }
+}
+
 /// Whether a call failed because this system or file system does not have it.
 fn is_unsupported(error: Errno) -> bool {
     [Errno::INVAL, Errno::NOSYS, Errno::NOTSUP, Errno::OPNOTSUPP].contains(&error)
@@ -455,6 +483,7 @@ fn convert(stat: &fs::Stat) -> Stat {
         id: Some(FileId { device: u64::try_from(stat.st_dev).unwrap_or(0), inode: stat.st_ino }),
         size: u64::try_from(stat.st_size).unwrap_or(0),
         mode: u32::from(stat.st_mode) & MODE_BITS,
+        has_special_bits: u32::from(stat.st_mode) & SPECIAL_BITS != 0,
         mtime: time(stat.st_mtime, stat.st_mtime_nsec),
         ctime: time(stat.st_ctime, stat.st_ctime_nsec),
         links: stat.st_nlink.into(),

@@ -1,7 +1,7 @@
 //! What the two sides say to find out what need not be sent: entries that are offered, and the answer
 //! to each.
 
-use super::message::{put_entry, read_entry};
+use super::entry::{put_entry, read_entry};
 use super::wire::{Reader, WireError};
 use crate::transfer::entry::Entry;
 use crate::transfer::hash::Digest;

@@ -4,7 +4,8 @@
 
 use super::super::entry::{Entry, EntryKind};
 use super::super::hash::BLOCK;
-use super::message::{TransferId, put_entry, read_entry};
+use super::entry::{put_entry, read_entry};
+use super::message::TransferId;
 use super::wire::{Reader, WireError};
 
 /// The most entries in one pack.

@@ -1,14 +1,17 @@
 //! The control messages of a transfer. They cross on a session's ordered, reliable message channel;
 //! every one names its transfer, and receiving one twice changes nothing.
 
-use super::super::entry::{Entry, EntryKind, RelPath, Timestamp};
+use super::super::entry::{Entry, RelPath};
 use super::compare::{
     Verdict, put_blocks, put_hashes, put_offered, put_verdicts, read_blocks, read_hashes,
     read_offered, read_verdicts,
 };
+use super::entry::{put_entry, read_entry};
+use super::losses::{put_losses, read_losses};
 use super::reason::Reason;
 use super::wire::{Reader, WireError, put_bytes};
 use crate::transfer::hash::Digest;
+use crate::transfer::loss::Losses;
 
 /// The most entries that one transfer may have.
 pub(crate) const MAX_ENTRIES: u64 = 10_000_000;
@@ -23,8 +26,10 @@ pub(crate) const MAX_TEXT: u16 = 512;
 /// The longest text that a request shows; with a preview it fits into a message.
 pub(crate) const MAX_SHOWN_TEXT: u16 = 16 * 1024;
 
+/// The longest text that names a file which failed.
+pub(crate) const MAX_FILE_NAME: u16 = 512;
+
 const MAX_PATH: u16 = 8 * 1024;
-const MAX_TARGET: u16 = 4 * 1024;
 
 /// A transfer's name for both sides: random, chosen by the sender.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -136,12 +141,14 @@ pub(crate) enum Message {
     Acked(Vec<Ack>),
     /// 22: receiver: `u64 files ‖ u64 bytes`: so much is durable under its final name, in all.
     Delivered { files: u64, bytes: u64 },
-    /// 23: both: `u64 file ‖ u8 reason ‖ text`: this one file is given up, the rest goes on.
-    FileFailed { file: u64, reason: Reason, text: String },
+    /// 23: both: `u64 file ‖ u8 reason ‖ text ‖ name`: this one file is given up, the rest goes on. Its
+    /// `name` is its path as a text, for a side that does not know the number.
+    FileFailed { file: u64, reason: Reason, text: String, name: String },
     /// 24: sender: `u64 entries`: everything has been sent.
     Finish { entries: u64 },
-    /// 25: receiver: `u64 files ‖ u64 bytes`: everything is durable; the transfer is over.
-    Complete { files: u64, bytes: u64 },
+    /// 25: receiver: `u64 files ‖ u64 bytes ‖ losses`: everything is durable; the transfer is over, and
+    /// this is what could not be kept.
+    Complete { files: u64, bytes: u64, losses: Losses },
     /// 26: both: `u8 reason ‖ text`: the transfer is over.
     Cancel { reason: Reason, text: String },
     /// 27: receiver: `u64 offset ‖ u16 limit`: asks for a page of the manifest.
@@ -243,14 +250,19 @@ impl Message {
             }
             Self::Acked(acks) => put_acks(out, acks),
             Self::Delivered { files: one, bytes: other }
-            | Self::Complete { files: one, bytes: other }
             | Self::Placed { replaced: one, beside: other } => {
                 out.extend_from_slice(&one.to_be_bytes());
                 out.extend_from_slice(&other.to_be_bytes());
             }
-            Self::FileFailed { file, reason, text } => {
+            Self::FileFailed { file, reason, text, name } => {
                 out.extend_from_slice(&file.to_be_bytes());
                 put_reason(out, *reason, text);
+                put_text(out, name, MAX_FILE_NAME);
+            }
+            Self::Complete { files, bytes, losses } => {
+                out.extend_from_slice(&files.to_be_bytes());
+                out.extend_from_slice(&bytes.to_be_bytes());
+                put_losses(out, losses);
             }
             Self::Finish { entries } => out.extend_from_slice(&entries.to_be_bytes()),
             Self::Cancel { reason, text } | Self::Stalled { reason, text } => {
@@ -312,10 +324,14 @@ impl Message {
             23 => {
                 let file = reader.u64()?;
                 let (reason, text) = read_reason(reader)?;
-                Self::FileFailed { file, reason, text }
+                Self::FileFailed { file, reason, text, name: read_text(reader, MAX_FILE_NAME)? }
             }
             24 => Self::Finish { entries: reader.u64()? },
-            25 => Self::Complete { files: reader.u64()?, bytes: reader.u64()? },
+            25 => Self::Complete {
+                files: reader.u64()?,
+                bytes: reader.u64()?,
+                losses: read_losses(reader)?,
+            },
             26 => {
                 let (reason, text) = read_reason(reader)?;
                 Self::Cancel { reason, text }
@@ -487,51 +503,7 @@ fn read_previews(reader: &mut Reader<'_>) -> Result<Vec<Preview>, WireError> {
         .collect()
 }
 
-fn read_path(reader: &mut Reader<'_>) -> Result<RelPath, WireError> {
+pub(super) fn read_path(reader: &mut Reader<'_>) -> Result<RelPath, WireError> {
     RelPath::decode(reader.bytes("file path", MAX_PATH)?)
         .map_err(|_| WireError::Invalid("file path"))
-}
-
-/// An entry: `u8 kind ‖ u16 mode ‖ i64 seconds ‖ u32 nanoseconds ‖ path ‖ (u64 size | target)`; kind 0 is
-/// a file, 1 a folder, 2 a symbolic link, 3 a hard link, 4 a file that hard links may name.
-pub(crate) fn put_entry(out: &mut Vec<u8>, entry: &Entry) {
-    let kind = match entry.kind {
-        EntryKind::File { .. } if entry.is_shared => 4,
-        EntryKind::File { .. } => 0,
-        EntryKind::Directory => 1,
-        EntryKind::Symlink { .. } => 2,
-        EntryKind::HardLink { .. } => 3,
-    };
-    out.push(kind);
-    out.extend_from_slice(&u16::try_from(entry.mode & 0o777).unwrap_or(0).to_be_bytes());
-    out.extend_from_slice(&entry.mtime.secs().to_be_bytes());
-    out.extend_from_slice(&entry.mtime.nanos().to_be_bytes());
-    put_bytes(out, entry.path.as_bytes());
-    match &entry.kind {
-        EntryKind::File { size } => out.extend_from_slice(&size.to_be_bytes()),
-        EntryKind::Directory => {}
-        EntryKind::Symlink { target } => put_bytes(out, target),
-        EntryKind::HardLink { target } => put_bytes(out, target.as_bytes()),
-    }
-}
-
-/// Reads what [`put_entry`] wrote; permission bits beyond `0o777` and bad times are refused.
-pub(crate) fn read_entry(reader: &mut Reader<'_>) -> Result<Entry, WireError> {
-    let kind = reader.u8()?;
-    let is_shared = kind == 4;
-    let mode = u32::from(reader.u16()?);
-    if mode > 0o777 {
-        return Err(WireError::Invalid("permission bits"));
-    }
-    let (secs, nanos) = (reader.i64()?, reader.u32()?);
-    let mtime = Timestamp::new(secs, nanos).ok_or(WireError::Invalid("modification time"))?;
-    let path = read_path(reader)?;
-    let kind = match kind {
-        0 | 4 => EntryKind::File { size: reader.u64()? },
-        1 => EntryKind::Directory,
-        2 => EntryKind::Symlink { target: reader.bytes("link target", MAX_TARGET)?.to_vec() },
-        3 => EntryKind::HardLink { target: read_path(reader)? },
-        _ => return Err(WireError::Invalid("kind of entry")),
-    };
-    Ok(Entry { path, kind, mode, mtime, is_shared })
 }

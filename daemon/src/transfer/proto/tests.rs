@@ -5,7 +5,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::transfer::entry::{Entry, EntryKind, RelPath, Timestamp};
+use crate::transfer::entry::{
+    Attribute, Attributes, Entry, EntryKind, MAX_ATTRIBUTES, MAX_BYTES, RelPath, Timestamp,
+};
+use crate::transfer::loss::{LossKind, Losses, Lost};
 
 const ID: TransferId = TransferId([0xab; 16]);
 
@@ -15,7 +18,15 @@ fn path(text: &str) -> RelPath {
 
 fn entry(kind: EntryKind) -> Entry {
     let mtime = Timestamp::new(-1, 5).unwrap();
-    Entry { path: path("a/b"), kind, mode: 0o640, mtime, is_shared: false }
+    Entry {
+        path: path("a/b"),
+        kind,
+        mode: 0o640,
+        mtime,
+        is_shared: false,
+        has_holes: false,
+        attributes: Attributes::default(),
+    }
 }
 
 fn previews() -> Vec<Preview> {
@@ -28,6 +39,26 @@ fn previews() -> Vec<Preview> {
 
 fn verdicts() -> Vec<Verdict> {
     vec![Verdict::Send, Verdict::Delivered, Verdict::There, Verdict::Compare]
+}
+
+/// With attributes.
+fn attributed(kind: EntryKind) -> Entry {
+    let mut attributes = Attributes::default();
+    for (name, value) in [(&b"user.a"[..], &b"\0\xff"[..]), (b"user.b", b"")] {
+        attributes.push(Attribute { name: name.to_vec(), value: value.to_vec() }).unwrap();
+    }
+    Entry { attributes, ..entry(kind) }
+}
+
+pub(crate) fn losses() -> Losses {
+    let mut losses = Losses::default();
+    losses.add("a", Lost::new(LossKind::Time, ""));
+    losses.add("b", Lost::new(LossKind::Name, "b (2)"));
+    losses
+}
+
+fn failed(reason: Reason, text: &str, name: &str) -> Message {
+    Message::FileFailed { file: 1, reason, text: text.to_owned(), name: name.to_owned() }
 }
 
 fn offer(hashes: Vec<[u8; 32]>) -> Message {
@@ -46,6 +77,8 @@ pub(crate) fn messages() -> Vec<(u8, Message)> {
     let shared = Entry { is_shared: true, ..entry(EntryKind::File { size: 3 }) };
     let second = entry(EntryKind::HardLink { target: path("c/d") });
     let link = EntryKind::Symlink { target: b"../x".to_vec() };
+    let sparse =
+        Entry { has_holes: true, is_shared: true, ..attributed(EntryKind::File { size: 3 }) };
     vec![
         (16, Message::Request { totals, preview: previews(), update: false, text: String::new() }),
         (16, Message::Request { totals, preview: Vec::new(), update: true, text: "hi".to_owned() }),
@@ -58,12 +91,15 @@ pub(crate) fn messages() -> Vec<(u8, Message)> {
         (19, Message::Start { file: 1, revision: 0, entry: entry(link) }),
         (19, Message::Start { file: 1, revision: 0, entry: shared }),
         (19, Message::Start { file: 1, revision: 0, entry: second }),
+        (19, Message::Start { file: 1, revision: 0, entry: attributed(EntryKind::Directory) }),
+        (19, Message::Start { file: 1, revision: 0, entry: sparse }),
         (20, Message::End { file: 1, revision: 2, root: [3; 32] }),
         (21, Message::Acked(acks)),
         (22, Message::Delivered { files: 1, bytes: 2 }),
-        (23, Message::FileFailed { file: 1, reason: Reason::SourceChanged, text: text() }),
+        (23, failed(Reason::SourceChanged, "no", "a/b")),
         (24, Message::Finish { entries: 1 }),
-        (25, Message::Complete { files: 1, bytes: 2 }),
+        (25, Message::Complete { files: 1, bytes: 2, losses: Losses::default() }),
+        (25, Message::Complete { files: 1, bytes: 2, losses: losses() }),
         (26, Message::Cancel { reason: Reason::Cancelled, text: text() }),
         (27, Message::PageQuery { offset: 1, limit: 2 }),
         (28, Message::Page { offset: 1, last: true, entries: previews() }),
@@ -128,8 +164,7 @@ fn messages_lie_in_bytes_as_documented() {
     assert_eq!(bytes(query), "000000000000000102000000030004");
     let begin = Message::Begin { instance: 1, run: 2 };
     assert_eq!(bytes(begin), "00000000000000010000000000000002");
-    let failed = Message::FileFailed { file: 1, reason: Reason::Io, text: String::new() };
-    assert_eq!(bytes(failed), "00000000000000010f0000");
+    assert_eq!(bytes(failed(Reason::Io, "", "ab")), "00000000000000010f000000026162");
     let stalled = Message::Stalled { reason: Reason::NoSpace, text: "no".to_owned() };
     assert_eq!(bytes(stalled), "0400026e6f");
     let start = Message::Start { file: 1, revision: 2, entry: entry(EntryKind::File { size: 3 }) };
@@ -141,6 +176,87 @@ fn messages_lie_in_bytes_as_documented() {
                     0003612f62\
                     0000000000000003";
     assert_eq!(bytes(start), expected);
+    let entry = Entry { has_holes: true, ..attributed(EntryKind::File { size: 3 }) };
+    let start = Message::Start { file: 1, revision: 2, entry };
+    let expected = expected.replacen("0200", "02c0", 1)
+        + "02\
+           0006757365722e61\
+           000200ff\
+           0006757365722e62\
+           0000";
+    assert_eq!(bytes(start), expected);
+    let expected = "00000000000000010000000000000002\
+                    02\
+                    020000000000000001010001610000\
+                    0400000000000000010100016200056220283229";
+    let complete = Message::Complete { files: 1, bytes: 2, losses: losses() };
+    assert_eq!(bytes(complete), expected);
+}
+
+#[test]
+fn the_most_losses_fit_a_message() {
+    let mut most = Losses::default();
+    for kind in LossKind::ALL.iter().cycle().take(20 * LossKind::ALL.len()) {
+        most.add(&"p".repeat(999), Lost::new(*kind, "d".repeat(999)));
+    }
+    let message = Message::Complete { files: 1, bytes: 2, losses: most };
+    let bytes = Envelope { transfer: ID, message: message.clone() }.encode();
+    assert!(bytes.len() < 60 << 10, "{}", bytes.len());
+    assert_eq!(Envelope::decode(&bytes).unwrap().map(|it| it.message), Some(message));
+}
+
+#[test]
+fn the_most_attributes_fit_a_message_and_a_pack() {
+    let mut attributes = Attributes::default();
+    for number in 0..MAX_ATTRIBUTES {
+        let value = vec![1; MAX_BYTES / MAX_ATTRIBUTES - 8];
+        attributes.push(Attribute { name: format!("user.{number:03}").into(), value }).unwrap();
+    }
+    let path = RelPath::new(std::iter::repeat_n("x".repeat(200), 20)).unwrap();
+    let entry = Entry { path, attributes, ..entry(EntryKind::File { size: 3 }) };
+    let message = Message::Start { file: 1, revision: 0, entry };
+    let bytes = Envelope { transfer: ID, message: message.clone() }.encode();
+    assert!(bytes.len() < 60 << 10, "{}", bytes.len());
+    assert_eq!(Envelope::decode(&bytes).unwrap().map(|it| it.message), Some(message));
+}
+
+#[test]
+fn attributes_and_holes_of_what_has_none_are_refused() {
+    let encoded = |entry: &Entry| {
+        let mut out = Vec::new();
+        put_entry(&mut out, entry);
+        out
+    };
+    let read = |bytes: &[u8]| read_entry(&mut Reader::new(bytes));
+    let links =
+        [EntryKind::Symlink { target: b"x".to_vec() }, EntryKind::HardLink { target: path("x") }];
+    for kind in links {
+        assert!(read(&encoded(&attributed(kind))).is_err());
+    }
+    let folder = Entry { has_holes: true, ..entry(EntryKind::Directory) };
+    assert!(read(&encoded(&folder)).is_err());
+    // None, too many, of another namespace, in another order, twice the same.
+    let one = encoded(&entry(EntryKind::Directory));
+    let with = |table: &[u8]| [&[one[0] | 0x80], &one[1..], table].concat();
+    let named = |name: &[u8]| [&[0, name.len() as u8], name, &[0, 0]].concat();
+    assert!(read(&with(&[0])).is_err());
+    assert!(read(&with(&[&[200][..], &named(b"user.a").repeat(200)].concat())).is_err());
+    for names in [&[&b"trusted.a"[..]][..], &[b"user.b", b"user.a"], &[b"user.a", b"user.a"]] {
+        let table: Vec<u8> = names.iter().flat_map(|name| named(name)).collect();
+        assert!(read(&with(&[&[names.len() as u8], &table[..]].concat())).is_err(), "{names:?}");
+    }
+    assert!(read(&with(&[&[1], &named(b"user.a")[..]].concat())).is_ok());
+}
+
+#[test]
+fn losses_are_bounded_before_anything_is_allocated() {
+    let mut complete = vec![25];
+    complete.extend_from_slice(&ID.0);
+    complete.extend_from_slice(&[0; 16]);
+    for table in [&[255][..], &[1, 2, 0, 0, 0, 0, 0, 0, 0, 1, 255]] {
+        let bytes = [&complete, table].concat();
+        assert!(matches!(Envelope::decode(&bytes), Err(WireError::TooLong { .. })), "{table:?}");
+    }
 }
 
 #[test]
@@ -179,6 +295,19 @@ fn counts_and_lengths_are_bounded_before_anything_is_allocated() {
     assert_eq!(Prefix::decode(&bytes), Ok(prefix));
     bytes[25..].copy_from_slice(&u32::MAX.to_be_bytes());
     assert!(matches!(Prefix::decode(&bytes), Err(WireError::TooLong { .. })));
+}
+
+/// Entries of every kind that have more than others.
+pub(crate) fn entries() -> Vec<Entry> {
+    let file = |size| EntryKind::File { size };
+    vec![
+        entry(file(3)),
+        Entry { has_holes: true, ..entry(file(1 << 30)) },
+        attributed(file(0)),
+        attributed(EntryKind::Directory),
+        entry(EntryKind::HardLink { target: path("c/d") }),
+        entry(EntryKind::Symlink { target: b"../x".to_vec() }),
+    ]
 }
 
 pub(crate) fn pack(sizes: &[u64]) -> PackHeader {
@@ -229,13 +358,15 @@ fn hostile_paths_never_become_entries() {
 
 proptest! {
     #[test]
-    fn no_bytes_make_a_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), number in 16_u8..34) {
+    fn no_bytes_make_a_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), number in 16_u8..36) {
         let _ = Envelope::decode(&bytes);
         let mut typed = vec![number];
         typed.extend_from_slice(&bytes);
         let _ = Envelope::decode(&typed);
         let _ = PackHeader::decode(&bytes);
         let _ = BlockHeader::decode(&bytes);
+        let _ = read_losses(&mut Reader::new(&bytes));
+        let _ = read_entry(&mut Reader::new(&bytes));
         if let Some(prefix) = bytes.first_chunk::<PREFIX_LEN>() {
             let _ = Prefix::decode(prefix);
         }

@@ -24,7 +24,7 @@ use crate::crash;
 use crate::error::chain;
 use crate::peer::LinkKind;
 use crate::transfer::dest::{DestError, Destination};
-use crate::transfer::entry::{Entry, EntryKind};
+use crate::transfer::entry::{Attributes, Entry, EntryKind};
 use crate::transfer::progress::Fault;
 use crate::transfer::proto::{Ack, MAX_ENTRIES, PackEntry, PackHeader, Reason};
 use crate::transfer::ranges::{Inserted, RangeSet};
@@ -182,8 +182,11 @@ impl<'a> Writer<'a> {
     /// Takes jobs until there is a reason to end.
     fn take_all(&mut self, jobs: &mut mpsc::Receiver<Job>) -> Stop {
         let delivered = self.keeper.journal.delivered_bytes().map_err(store_error);
-        if let Err(stop) = delivered.map_err(Stop::from).and_then(|bytes| self.count(bytes)) {
-            return stop;
+        let counted = delivered.map_err(Stop::from).and_then(|bytes| self.count(bytes));
+        match counted.and_then(|()| self.tell_losses()) {
+            Ok(()) => {}
+            Err(Stop::Unheard) => return self.last_word(jobs),
+            Err(stop) => return stop,
         }
         loop {
             let job = match jobs.try_recv() {
@@ -241,7 +244,7 @@ impl<'a> Writer<'a> {
                 self.pack(header, content.as_ref(), link)?;
                 drop(share);
             }
-            Job::GiveUp { file, reason, text } => self.give_up(file, reason, text)?,
+            Job::GiveUp { file, reason, text, name } => self.give_up(file, reason, text, name)?,
             Job::Finish { entries } if entries > MAX_ENTRIES => {
                 return Err(protocol("more entries than a transfer may have"));
             }
@@ -318,7 +321,7 @@ impl<'a> Writer<'a> {
 
     fn packed(
         &mut self,
-        PackEntry { index, entry, hash }: PackEntry,
+        PackEntry { index, mut entry, hash }: PackEntry,
         bytes: &[u8],
     ) -> Result<(), Stop> {
         if !self.note_entry(index)? {
@@ -335,7 +338,10 @@ impl<'a> Writer<'a> {
             }
         };
         match stored {
-            Ok(()) => {
+            Ok(lost) => {
+                lost.into_iter().for_each(|lost| self.keeper.lose(&entry.path, lost));
+                // They are the file's by now, and take no memory while it waits.
+                entry.attributes = Attributes::default();
                 self.pending.push(Whole { index, part: index.into(), entry, hash });
                 Ok(())
             }
@@ -375,10 +381,16 @@ impl<'a> Writer<'a> {
 
     /// A file that the sender gives up. Its start may have been lost with a session; what counts is
     /// that the entry will not come any more.
-    fn give_up(&mut self, file: u64, reason: Reason, text: String) -> Result<(), Stop> {
+    fn give_up(
+        &mut self,
+        file: u64,
+        reason: Reason,
+        text: String,
+        name: String,
+    ) -> Result<(), Stop> {
         let path = match self.open.remove(&file) {
             Some(open) => open.entry.path.to_string(),
-            None if self.note_entry(file)? => format!("file {file}"),
+            None if self.note_entry(file)? => name_or_number(name, file),
             // Whole already, or told before.
             None => return Ok(()),
         };
@@ -451,6 +463,11 @@ impl<'a> Writer<'a> {
             }
         }
     }
+}
+
+/// What a file is called that only the other side knows by its path.
+pub(in crate::transfer) fn name_or_number(name: String, file: u64) -> String {
+    if name.is_empty() { format!("file {file}") } else { name }
 }
 
 fn abandon(dest: &Destination) {

@@ -13,13 +13,15 @@ pub(crate) use self::compare::{Asking, MAX_QUESTIONS, Question, Reply};
 use self::compare::{Offers, Theirs};
 use crate::error::chain;
 use crate::transfer::buffer::{Buffer, Ration};
-use crate::transfer::entry::{Entry, EntryKind};
+use crate::transfer::entry::{Entry, EntryKind, MAX_ATTRIBUTES, MAX_BYTES};
+use crate::transfer::folder::attributes::Found;
 use crate::transfer::hash::{self, BLOCK};
+use crate::transfer::loss::{LossKind, Losses, Lost};
 use crate::transfer::proto::{
     BLOCK_HEADER_LEN, BlockHeader, MAX_PACK_ENTRIES, MAX_PACK_TABLE, Message, PackEntry,
     PackHeader, Prefix, Reason, StreamKind, TransferId,
 };
-use crate::transfer::source::{Source, SourceFile};
+use crate::transfer::source::{SkipReason, Skipped, Source, SourceFile};
 use crate::transfer::zeros::is_zero;
 
 /// How often a file that changes while it is read is read again before it is given up.
@@ -27,8 +29,9 @@ const MAX_REVISIONS: u8 = 3;
 /// Before it is read again: a write sets the time of its file when it begins, so whoever reads while
 /// it goes on has a file of mixed content that does not seem to change.
 const SETTLING: Duration = Duration::from_millis(50);
-/// Room that one entry may need in a pack's table: two paths' worth and its fixed fields.
-const MAX_ENTRY_LEN: usize = 16 * 1024;
+/// Room that one entry may need in a pack's table: two paths' worth, its fixed fields, and attributes
+/// with their lengths.
+const MAX_ENTRY_LEN: usize = 16 * 1024 + MAX_BYTES + 4 * MAX_ATTRIBUTES;
 const BLOCK_LEN: usize = 1 << 20;
 
 /// A chunk's name while it is on its way.
@@ -91,9 +94,10 @@ pub(crate) enum Step {
         reason: Reason,
         text: String,
     },
-    /// All has been read; so many entries were sent.
+    /// All has been read; so many entries were sent, and this was not sent of them.
     Finish {
         entries: u64,
+        losses: Losses,
     },
 }
 
@@ -122,6 +126,7 @@ pub(crate) fn read(
         next_pack: 0,
         pack: None,
         offers,
+        losses: Losses::default(),
     };
     // A closed channel only says that nobody wants the rest.
     let _ = reader.run();
@@ -138,6 +143,8 @@ struct Reader {
     pack: Option<Pack>,
     /// Where the receiver has something to compare with.
     offers: Option<Offers>,
+    /// What is not sent of what is.
+    losses: Losses,
 }
 
 /// A pack that is being filled.
@@ -150,13 +157,15 @@ struct Pack {
 
 impl Reader {
     fn run(&mut self) -> Result<(), Stopped> {
-        for item in self.source.walk() {
+        let mut walk = self.source.walk();
+        while let Some(item) = walk.next() {
             match item {
                 // A folder costs less than the question whether it is there.
                 Ok(entry) if entry.kind == EntryKind::Directory => self.entry(entry, false)?,
                 Ok(entry) => self.offer(entry)?,
                 Err(skipped) if skipped.is_excluded() => {}
                 Err(skipped) => {
+                    self.lose_special(&skipped);
                     let path = skipped.file_path.to_string_lossy().into_owned();
                     let text = chain(&skipped.reason);
                     self.failed(None, path, Reason::SourceUnreadable, text)?;
@@ -165,7 +174,16 @@ impl Reader {
         }
         self.settle_offers()?;
         self.flush()?;
-        self.step(Step::Finish { entries: self.next_index })
+        let losses = walk.losses().and(&self.losses);
+        self.step(Step::Finish { entries: self.next_index, losses })
+    }
+
+    /// Counts what is of a kind that is never sent.
+    fn lose_special(&mut self, skipped: &Skipped) {
+        if matches!(skipped.reason, SkipReason::Special) {
+            let path = skipped.file_path.to_string_lossy();
+            self.losses.add(&path, Lost::new(LossKind::NotSent, ""));
+        }
     }
 
     /// Sends an entry; of a large file, with `compare`, only what the receiver does not have.
@@ -203,7 +221,7 @@ impl Reader {
                     return self.failed(None, path, Reason::SourceUnreadable, chain(&error));
                 }
             };
-            entry = describe(entry, &source);
+            let lost = describe(&mut entry, &source);
             let EntryKind::File { size } = entry.kind else { break };
             let Some(len) = usize::try_from(size).ok().filter(|len| *len <= BLOCK_LEN) else {
                 return self.large(entry, false);
@@ -213,6 +231,7 @@ impl Reader {
             let whole = source.read_block(0, content).is_ok_and(|read| read == len);
             if whole && source.change().is_none() {
                 let hash = *blake3::hash(content).as_bytes();
+                lost.into_iter().for_each(|lost| self.losses.add(&entry.path.to_string(), lost));
                 return self.add(entry, hash, len);
             }
         }
@@ -289,13 +308,14 @@ impl Reader {
                     return self.failed(known, path, Reason::SourceUnreadable, chain(&error));
                 }
             };
-            entry = describe(entry, &source);
+            let lost = describe(&mut entry, &source);
             let EntryKind::File { size } = entry.kind else { break };
             self.step(Step::Start { file, revision, entry: entry.clone() })?;
             let id = (file, revision, size);
             if self.blocks(&source, id, &mut theirs, &mut cvs)? && source.change().is_none() {
                 let root = hash::root(size, &cvs).expect("every block was read");
                 let differing = revision > 0 || theirs.is_some();
+                lost.into_iter().for_each(|lost| self.losses.add(&entry.path.to_string(), lost));
                 return self.step(Step::End { file, revision, root, differing });
             }
         }
@@ -374,9 +394,12 @@ impl Reader {
     }
 }
 
-/// The entry as the opened file says that it is now.
-fn describe(entry: Entry, source: &SourceFile) -> Entry {
-    Entry { kind: EntryKind::File { size: source.size() }, mtime: source.mtime(), ..entry }
+/// Makes of the entry what the opened file says that it is now; tells what is not sent of it.
+fn describe(entry: &mut Entry, source: &SourceFile) -> Option<Lost> {
+    let Found { attributes, others } = source.attributes();
+    (entry.kind, entry.mtime) = (EntryKind::File { size: source.size() }, source.mtime());
+    (entry.has_holes, entry.attributes) = (source.has_holes(), attributes);
+    (!others.is_empty()).then(|| Lost::new(LossKind::Attributes, others))
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -18,6 +18,7 @@ use crate::transfer::outgoing::{closed, flush_one};
 use crate::transfer::progress::{Fault, State};
 use crate::transfer::proto::{Ack, Answer, Message, Reason};
 use crate::transfer::ranges::Inserted;
+use crate::transfer::receive::writer::name_or_number;
 
 /// How often progress is told while content flows.
 const PROGRESS_STEP: Duration = Duration::from_millis(100);
@@ -174,7 +175,9 @@ impl Sender {
                 }
             }
             Step::Failed { file, path, reason, text } => self.file_failed(file, path, reason, text),
-            Step::Finish { entries } => {
+            Step::Finish { entries, losses } => {
+                self.progress.send_modify(|progress| progress.losses = losses.clone());
+                self.content.losses = losses;
                 let finish = Message::Finish { entries };
                 self.content.outgoing.push(finish.clone());
                 self.content.finish = Some(finish);
@@ -223,7 +226,8 @@ impl Sender {
         if let Some(file) = file {
             self.content.open_files.remove(&file);
             self.content.flight.forget_file(file);
-            let failed = Message::FileFailed { file, reason, text: text.clone() };
+            let (text, name) = (text.clone(), path.clone());
+            let failed = Message::FileFailed { file, reason, text, name };
             self.content.outgoing.push(failed.clone());
             self.content.failed.push(failed);
         }
@@ -265,17 +269,19 @@ impl Sender {
                     false
                 });
             }
-            Message::FileFailed { file, reason, text } => {
+            Message::FileFailed { file, reason, text, name } => {
                 let open = self.content.open_files.remove(&file);
-                let path = open.map_or_else(|| format!("file {file}"), |open| open.path);
+                let path = open.map_or_else(|| name_or_number(name, file), |open| open.path);
                 self.content.flight.forget_file(file);
                 self.report_failed(Some(file), path, reason, text);
                 self.release_held();
             }
             Message::Stalled { reason, .. } if is_current => self.receiver_stalled(reason),
-            Message::Complete { files, bytes } => {
+            Message::Complete { files, bytes, losses } => {
                 self.show(&session);
+                let losses = self.content.losses.and(&losses);
                 self.progress.send_modify(|progress| {
+                    progress.losses = losses;
                     progress.files_done = files;
                     progress.bytes_done = bytes;
                 });

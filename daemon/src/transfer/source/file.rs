@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::SourceError;
 use crate::transfer::entry::Timestamp;
+use crate::transfer::folder::attributes::{self, Found};
 use crate::transfer::folder::{self, Folder, Stat};
 use crate::transfer::hash::BLOCK;
 
@@ -17,6 +18,8 @@ pub struct SourceFile {
     name: Box<[u8]>,
     /// What the file was when it was opened.
     start: Stat,
+    /// Whether its attributes are sent.
+    xattrs: bool,
 }
 
 /// What happened to a file since it was opened; the gravest of several.
@@ -41,12 +44,12 @@ pub enum Change {
 }
 
 impl SourceFile {
-    pub(super) fn open(parent: Arc<Folder>, name: &[u8]) -> io::Result<Self> {
+    pub(super) fn open(parent: Arc<Folder>, name: &[u8], xattrs: bool) -> io::Result<Self> {
         let (file, start) = parent.open_file(name, false)?;
         if start.size > BLOCK {
             folder::expect_sequential_reads(&file);
         }
-        Ok(Self { file, parent, name: name.into(), start })
+        Ok(Self { file, parent, name: name.into(), start, xattrs })
     }
 
     /// The file's length when it was opened.
@@ -65,6 +68,22 @@ impl SourceFile {
     #[must_use]
     pub fn mode(&self) -> u32 {
         self.start.mode
+    }
+
+    /// Whether the file has holes.
+    #[must_use]
+    pub fn has_holes(&self) -> bool {
+        // Most files need not be asked twice.
+        self.is_sparse() && folder::has_hole(&self.file, self.start.size)
+    }
+
+    fn is_sparse(&self) -> bool {
+        self.start.allocated.is_some_and(|allocated| allocated < self.start.size)
+    }
+
+    /// The extended attributes that are sent, and the names of those that are not.
+    pub(in crate::transfer) fn attributes(&self) -> Found {
+        attributes::read(&self.file, self.xattrs)
     }
 
     /// Reads what lies at `offset`, to fill `bytes` or to the end that the file had when it was
@@ -86,8 +105,7 @@ impl SourceFile {
     /// Whether nothing lies there, so that reading it would only fill the system's cache with zeros.
     /// A file that becomes shorter meanwhile shows in [`change`](Self::change).
     fn is_hole(&self, offset: u64, len: usize) -> bool {
-        let has_holes = self.start.allocated.is_some_and(|allocated| allocated < self.start.size);
-        has_holes
+        self.is_sparse()
             && match folder::next_data(&self.file, offset) {
                 Ok(Some(data)) => data.checked_sub(offset).is_some_and(|free| free >= len as u64),
                 Ok(None) => true,

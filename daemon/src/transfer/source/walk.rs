@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Excludes, Root};
-use crate::transfer::entry::{Entry, EntryKind, MAX_SHARED, PathError, RelPath};
+use crate::transfer::entry::{Attributes, Entry, EntryKind, MAX_SHARED, PathError, RelPath};
+use crate::transfer::folder::attributes::{self, Found};
 use crate::transfer::folder::{FileId, Folder, Kind, Listing, Stat, to_path};
+use crate::transfer::loss::{LossKind, Losses, Lost};
 
 /// The entries of a [`Source`](super::Source), in the order in which they are found.
 ///
@@ -21,11 +23,19 @@ pub struct Walk {
     /// The folders on the way down to where the walk is.
     levels: Vec<Level>,
     shared: Shared,
+    /// Whether the attributes of folders are read.
+    xattrs: bool,
+    /// Bytes of these so far.
+    attribute_bytes: usize,
+    /// What is known to be lost before anything is sent.
+    losses: Losses,
 }
 
 /// The most bytes of paths that hard links may have; further ones are sent as files. The receiver keeps
 /// them until the end, with the folders and symbolic links, in four times as much.
 const MAX_LINK_BYTES: usize = 8 << 20;
+/// The most bytes of attributes that folders may have, for the same reason; further ones go without.
+const MAX_ATTRIBUTE_BYTES: usize = 8 << 20;
 
 /// Files with several names. One that finds no room is sent under each of its names.
 #[derive(Debug, Default)]
@@ -79,8 +89,22 @@ impl Skipped {
 }
 
 impl Walk {
-    pub(super) fn new(roots: Arc<[Root]>, excludes: Arc<Excludes>) -> Self {
-        Self { roots, excludes, next_root: 0, levels: Vec::new(), shared: Shared::default() }
+    pub(super) fn new(roots: Arc<[Root]>, excludes: Arc<Excludes>, xattrs: bool) -> Self {
+        Self {
+            roots,
+            excludes,
+            next_root: 0,
+            levels: Vec::new(),
+            shared: Shared::default(),
+            xattrs,
+            attribute_bytes: 0,
+            losses: Losses::default(),
+        }
+    }
+
+    /// What is known of the entries so far that is not going to be sent of them.
+    pub(in crate::transfer) fn losses(&self) -> &Losses {
+        &self.losses
     }
 
     /// The next of the things that the user named.
@@ -120,23 +144,55 @@ impl Walk {
         if self.excludes.leave_out(&path, stat.kind == Kind::Folder) {
             return Err(SkipReason::Excluded);
         }
+        let mut attributes = Attributes::default();
         let kind = match stat.kind {
             Kind::Special => return Err(SkipReason::Special),
             Kind::Symlink => EntryKind::Symlink { target: parent.read_symlink(name)? },
             Kind::File => {
                 parent.check_readable(name)?;
-                self.shared.kind_of(&stat, &path)
+                self.kind_of_file(&stat, &path)
             }
             Kind::Folder => {
                 let folder = Arc::new(parent.open_folder(name)?);
                 let names = folder.list()?;
+                attributes = self.attributes_of(&folder, &path);
                 self.levels.push(Level { path: path.clone(), folder, names });
                 EntryKind::Directory
             }
         };
+        if stat.has_special_bits {
+            self.losses.add(&path.to_string(), Lost::new(LossKind::SpecialBits, ""));
+        }
         let is_file = matches!(kind, EntryKind::File { .. });
         let is_shared = is_file && self.shared.names(&stat, &path);
-        Ok(Entry { path, kind, mode: stat.mode, mtime: stat.mtime, is_shared })
+        let (mode, mtime) = (stat.mode, stat.mtime);
+        Ok(Entry { path, kind, mode, mtime, is_shared, has_holes: false, attributes })
+    }
+
+    /// The file, or a hard link to it if another name of it was met before.
+    fn kind_of_file(&mut self, stat: &Stat, path: &RelPath) -> EntryKind {
+        let (kind, has_room) = self.shared.kind_of(stat, path);
+        if !has_room {
+            let lost = Lost::new(LossKind::HardLink, "more hard links than one transfer keeps");
+            self.losses.add(&path.to_string(), lost);
+        }
+        kind
+    }
+
+    /// The attributes of a folder, as long as there is room for them.
+    fn attributes_of(&mut self, folder: &Folder, path: &RelPath) -> Attributes {
+        let Found { attributes, others } = attributes::read(folder, self.xattrs);
+        if !others.is_empty() {
+            self.losses.add(&path.to_string(), Lost::new(LossKind::Attributes, others));
+        }
+        let bytes = self.attribute_bytes + attributes.bytes();
+        if bytes > MAX_ATTRIBUTE_BYTES {
+            let lost = Lost::new(LossKind::Attributes, "more than one transfer keeps of folders");
+            self.losses.add(&path.to_string(), lost);
+            return Attributes::default();
+        }
+        self.attribute_bytes = bytes;
+        attributes
     }
 
     fn skipped(&self, path: &RelPath, name: Option<&[u8]>, reason: SkipReason) -> Skipped {
@@ -148,22 +204,24 @@ impl Walk {
 }
 
 impl Shared {
-    /// The file, or a hard link to it if another name of it was met before.
-    fn kind_of(&mut self, stat: &Stat, path: &RelPath) -> EntryKind {
+    /// The file, or a hard link to it if another name of it was met before; false if there was no room to
+    /// know or to keep that.
+    fn kind_of(&mut self, stat: &Stat, path: &RelPath) -> (EntryKind, bool) {
         let file = EntryKind::File { size: stat.size };
-        let Some(id) = stat.id.filter(|_| stat.links > 1) else { return file };
+        let Some(id) = stat.id.filter(|_| stat.links > 1) else { return (file, true) };
         let Some(first) = self.first.get(&id) else {
-            if self.first.len() < MAX_SHARED {
+            let has_room = self.first.len() < MAX_SHARED;
+            if has_room {
                 self.first.insert(id, path.clone());
             }
-            return file;
+            return (file, has_room);
         };
         let bytes = self.link_bytes + first.as_bytes().len() + path.as_bytes().len();
         if bytes > MAX_LINK_BYTES {
-            return file;
+            return (file, false);
         }
         self.link_bytes = bytes;
-        EntryKind::HardLink { target: first.clone() }
+        (EntryKind::HardLink { target: first.clone() }, true)
     }
 
     /// Whether `path` is the name under which the file is remembered.

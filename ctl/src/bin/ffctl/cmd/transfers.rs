@@ -1,5 +1,7 @@
 //! `ffctl transfers`, and how one transfer is followed, cancelled and explained.
 
+mod show;
+
 use std::io;
 
 use clap::Args;
@@ -16,13 +18,17 @@ use crate::{cli, output};
 
 /// Show the transfers under way, and those that wait for somebody to be reached
 ///
-/// What is queued or paused goes on by itself; "ffctl cancel" gives it up.
+/// What is queued or paused goes on by itself; "ffctl cancel" gives it up. With an id, all that is known
+/// of one transfer: also what failed of it, and what could not be kept.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   ffctl transfers
-  ffctl transfers --all --json")]
+  ffctl transfers --all --json
+  ffctl transfers 3f2a")]
 pub(crate) struct Transfers {
+    /// The id of one transfer, or its beginning
+    id: Option<String>,
     /// Show finished ones, too
     #[arg(long)]
     all: bool,
@@ -36,9 +42,16 @@ impl Transfers {
         struct Json {
             transfers: Vec<TransferView>,
         }
-        let transfers = list(&mut connect().await?, self.all).await?;
+        let mut client = connect().await?;
+        let transfers = match &self.id {
+            Some(typed) => vec![one(&mut client, typed).await?],
+            None => list(&mut client, self.all).await?,
+        };
         if self.format.json {
             return Ok(output::json(&Json { transfers })?);
+        }
+        if let (Some(_), [transfer]) = (&self.id, &transfers[..]) {
+            return Ok(show::print(transfer)?);
         }
         if transfers.is_empty() {
             output::note("no transfers");
@@ -61,6 +74,16 @@ pub(super) async fn find(client: &mut Client, typed: &str) -> Result<String, Com
 pub(super) async fn find_ended(client: &mut Client, typed: &str) -> Result<String, CommandError> {
     let transfers = list(client, true).await?;
     complete_id(typed, transfers.iter().map(|transfer| transfer.id.as_str()))
+}
+
+/// The transfer whose id begins with `typed`.
+async fn one(client: &mut Client, typed: &str) -> Result<TransferView, CommandError> {
+    let id = find(client, typed).await?;
+    let found = list(client, true).await?.into_iter().find(|transfer| transfer.id == id);
+    found.ok_or_else(|| {
+        CommandError::failed(format!("no transfer has the id {}", text::quoted(typed)))
+            .with_hint("see \"ffctl transfers --all\"")
+    })
 }
 
 async fn list(client: &mut Client, all: bool) -> Result<Vec<TransferView>, CommandError> {
@@ -168,5 +191,5 @@ pub(super) fn why(transfer: TransferView, interrupted: bool) -> CommandError {
     if transfer.state == TransferState::Declined {
         error.code = code;
     }
-    CommandError::from(error).with_failures(transfer.failures)
+    CommandError::from(error).with_failures(transfer.failures).with_losses(transfer.losses)
 }

@@ -160,7 +160,12 @@ impl Writer<'_> {
             let text = "its blocks do not make up its hash".to_owned();
             return self.settle_failed(file, &open.entry, Reason::Corrupt, text);
         }
-        let OpenFile { entry, part, revision, .. } = open;
+        let OpenFile { mut entry, part, revision, partial, .. } = open;
+        // Once, when all is there; and they take no memory while it waits for its name.
+        let attributes = std::mem::take(&mut entry.attributes);
+        if let Some(lost) = partial.set_attributes(&attributes) {
+            self.keeper.lose(&entry.path, lost);
+        }
         self.pending.push(Whole { index: file, part, entry, hash: root });
         self.tell(Written::Whole { file, revision })
     }

@@ -13,7 +13,9 @@ use crate::transfer::dest::{
 use crate::transfer::entry::{Entry, EntryKind, RelPath, Timestamp};
 use crate::transfer::folder::{FileId, Stat};
 use crate::transfer::hash::Digest;
+use crate::transfer::loss::{Losses, Lost};
 use crate::transfer::progress::add_arrived;
+use crate::transfer::proto::{Reader, put_losses, read_losses};
 
 /// The most entries that one commit makes durable.
 pub(super) const MAX_BATCH: usize = 4_096;
@@ -35,6 +37,11 @@ pub(in crate::transfer::receive) struct Keeper {
     ended: Option<(i64, (i64, u32))>,
     /// What has got its name right in the destination since it was last told.
     arrived: Vec<PathBuf>,
+    /// All that the transfer could not keep.
+    losses: Losses,
+    /// Whether some of it is not noted yet, or not told.
+    has_unnoted: bool,
+    has_untold: bool,
 }
 
 /// Keeps what one commit of these is about to do.
@@ -54,7 +61,12 @@ impl Keeper {
         for number in journal.unsettled().map_err(store_error)? {
             settle(&journal, dest, number)?;
         }
-        Ok(Self { journal, ended: None, arrived: Vec::new() })
+        let losses = match journal.losses().map_err(store_error)? {
+            Some(noted) => read_losses(&mut Reader::new(&noted)).unwrap_or_default(),
+            None => Losses::default(),
+        };
+        let (arrived, has_untold) = (Vec::new(), !losses.is_empty());
+        Ok(Self { journal, ended: None, arrived, losses, has_unnoted: false, has_untold })
     }
 
     /// Notes the end of the last commit. Not needed for anything but speed, so it may fail.
@@ -66,7 +78,36 @@ impl Keeper {
         }
     }
 
-    fn commit_copy(
+    /// Counts what an entry lost.
+    pub(super) fn lose(&mut self, path: &RelPath, lost: Lost) {
+        self.losses.add(&path.to_string(), lost);
+        (self.has_unnoted, self.has_untold) = (true, true);
+    }
+
+    /// All losses, if they have not been noted.
+    fn unnoted(&mut self) -> Option<Vec<u8>> {
+        std::mem::take(&mut self.has_unnoted).then(|| {
+            let mut noted = Vec::new();
+            put_losses(&mut noted, &self.losses);
+            noted
+        })
+    }
+
+    /// Notes what was lost after the last thing that is noted in any case.
+    fn note_losses(&mut self) {
+        if let Some(losses) = self.unnoted()
+            && let Err(error) = self.journal.note_losses(losses, now_secs())
+        {
+            tracing::warn!(%error, "what could not be kept was not noted");
+        }
+    }
+
+    /// All losses, if there are some that were not told.
+    pub(super) fn untold(&mut self) -> Option<Losses> {
+        std::mem::take(&mut self.has_untold).then(|| self.losses.clone())
+    }
+
+    pub(super) fn commit_copy(
         &mut self,
         dest: &Destination,
         whole: &Whole,
@@ -91,7 +132,7 @@ impl Keeper {
 
     /// Commits; whatever has something in the same place of `olds` replaces that if it can. Tells of each
     /// whether it did.
-    fn commit(
+    pub(super) fn commit(
         &mut self,
         dest: &Destination,
         batch: &[Whole],
@@ -147,16 +188,16 @@ impl Ledger for BatchLedger<'_> {
                 id: intent.id.map(|id| (id.device, id.inode)),
             }
         });
-        let (secs, _) = now();
-        let noted = self.keeper.journal.intend(
-            self.number,
-            deliveries.collect(),
-            self.keeper.ended,
-            u64::try_from(secs).unwrap_or(0),
-        );
+        let (deliveries, losses) = (deliveries.collect(), self.keeper.unnoted());
+        let ended = self.keeper.ended;
+        let noted = self.keeper.journal.intend(self.number, deliveries, ended, losses, now_secs());
         self.number = Some(noted.map_err(store_error)?);
         self.keeper.ended = None;
         Ok(())
+    }
+
+    fn lose(&mut self, path: &RelPath, lost: Lost) {
+        self.keeper.lose(path, lost);
     }
 }
 
@@ -194,7 +235,16 @@ impl Writer<'_> {
             self.tell(Written::Delivered { files, bytes })?;
             self.tell_placed()?;
         }
+        self.tell_losses()?;
         self.tell_arrived()
+    }
+
+    pub(super) fn tell_losses(&mut self) -> Result<(), Stop> {
+        self.keeper.note_losses();
+        match self.keeper.untold() {
+            Some(losses) => self.tell(Written::Lost(losses)),
+            None => Ok(()),
+        }
     }
 
     fn tell_arrived(&mut self) -> Result<(), Stop> {
@@ -226,6 +276,7 @@ impl Writer<'_> {
             }
         }
         // It is all delivered, whether or not anybody listens any more.
+        let _ = self.tell_losses();
         let _ = self.tell_arrived();
         Ok(())
     }
@@ -299,6 +350,11 @@ pub(super) fn is_it(stat: &Stat, delivery: &Delivery) -> bool {
 
 fn file_id((device, inode): (u64, u64)) -> FileId {
     FileId { device, inode }
+}
+
+/// The time, in seconds since 1970.
+fn now_secs() -> u64 {
+    u64::try_from(now().0).unwrap_or(0)
 }
 
 /// The time, in seconds and nanoseconds since 1970.

@@ -8,6 +8,7 @@ use crate::policy::Update;
 use crate::transfer::buffer::Buffer;
 use crate::transfer::entry::Entry;
 use crate::transfer::hash::Digest;
+use crate::transfer::loss::Losses;
 use crate::transfer::progress::Fault;
 use crate::transfer::proto::{Ack, BlockHeader, PackHeader, Reason, Verdict};
 use crate::transfer::receive::streams::Share;
@@ -39,6 +40,8 @@ pub(crate) enum Job {
         file: u64,
         reason: Reason,
         text: String,
+        /// Its path as a text, as the sender says.
+        name: String,
     },
     /// The sender asks which of these are to be sent.
     Offer {
@@ -123,6 +126,8 @@ pub(crate) enum Written {
     },
     /// These have got their names right in the destination; perhaps told before.
     Arrived(Vec<PathBuf>),
+    /// All that the transfer could not keep so far.
+    Lost(Losses),
     FileFailed {
         file: u64,
         path: String,

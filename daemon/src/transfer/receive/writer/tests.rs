@@ -3,6 +3,7 @@
 
 mod again;
 mod crash;
+mod losses;
 mod stalled;
 mod update;
 
@@ -373,7 +374,12 @@ fn no_more_bytes_than_allowed_are_taken_whatever_was_said() {
 #[test]
 fn a_file_that_the_sender_gives_up_is_told_once_and_the_rest_is_complete() {
     let large = Large::new(MIB + 1);
-    let give_up = || Job::GiveUp { file: 0, reason: Reason::SourceChanged, text: String::new() };
+    let give_up = || Job::GiveUp {
+        file: 0,
+        reason: Reason::SourceChanged,
+        text: String::new(),
+        name: String::new(),
+    };
     let ran = run(vec![large.start(0), large.block(0, 0), give_up(), give_up(), FINISH]);
     assert_eq!(ran.completed(), Some((0, 0)));
     let told =
@@ -383,7 +389,12 @@ fn a_file_that_the_sender_gives_up_is_told_once_and_the_rest_is_complete() {
 
 #[test]
 fn a_file_given_up_whose_start_was_lost_does_not_hold_up_the_end() {
-    let give_up = Job::GiveUp { file: 0, reason: Reason::SourceChanged, text: String::new() };
+    let give_up = Job::GiveUp {
+        file: 0,
+        reason: Reason::SourceChanged,
+        text: String::new(),
+        name: String::new(),
+    };
     let large = Large::new(MIB + 1);
     let ran = run(vec![large.block(0, 0), give_up, FINISH]);
     assert_eq!(ran.completed(), Some((0, 0)));

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::*;
@@ -99,7 +100,7 @@ fn failures(steps: &[Step]) -> Vec<(Option<u64>, Reason)> {
 }
 
 fn entries(steps: &[Step]) -> u64 {
-    let Some(Step::Finish { entries }) = steps.last() else { panic!("no end: {steps:?}") };
+    let Some(Step::Finish { entries, .. }) = steps.last() else { panic!("no end: {steps:?}") };
     *entries
 }
 
@@ -218,6 +219,7 @@ fn a_large_file_that_is_emptied_before_it_is_opened_is_sent_as_an_empty_one() {
         next_pack: 0,
         pack: None,
         offers: None,
+        losses: Losses::default(),
     };
     reader.large(entry, false).unwrap();
     drop(reader);
@@ -365,4 +367,87 @@ fn answers_that_are_too_short_want_everything() {
         _ => Reply::Blocks(Vec::new()),
     });
     assert_eq!((offers, blocks(&steps).len(), packed(&steps).len()), (1, 3, 1));
+}
+
+fn losses(steps: &[Step]) -> Vec<(LossKind, u64, String)> {
+    let Some(Step::Finish { losses, .. }) = steps.last() else { panic!("no end: {steps:?}") };
+    let first = |examples: &[(String, String)]| {
+        examples.first().map(|(path, detail)| format!("{path}: {detail}")).unwrap_or_default()
+    };
+    losses.iter().map(|(kind, lost)| (kind, lost.count, first(&lost.examples))).collect()
+}
+
+/// Files, and a folder, with attributes, with one that only the superuser has, and with a set-id bit.
+fn make_special(tree: &std::path::Path) {
+    fs::create_dir(tree).unwrap();
+    fs::write(tree.join("small"), b"x").unwrap();
+    fs::write(tree.join("large"), vec![7; MIB + 1]).unwrap();
+    for at in [tree.to_owned(), tree.join("small"), tree.join("large")] {
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::setxattr(&at, "user.origin", b"here", flags).unwrap();
+    }
+    fs::set_permissions(tree.join("small"), fs::Permissions::from_mode(0o4755)).unwrap();
+}
+
+/// Whether the entries of this reading have an attribute, by path.
+fn attributed(steps: &[Step]) -> Vec<(String, bool)> {
+    let mut found = Vec::new();
+    for step in steps {
+        match step {
+            Step::Start { entry, .. } => found.push(entry.clone()),
+            Step::Chunk(chunk @ Chunk { id: ChunkId::Pack(_), .. }) => {
+                let header = PackHeader::decode(header_of(chunk)).unwrap();
+                found.extend(header.entries.into_iter().map(|packed| packed.entry));
+            }
+            _ => {}
+        }
+    }
+    let mut found: Vec<_> =
+        found.iter().map(|entry| (entry.path.to_string(), !entry.attributes.is_empty())).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn attributes_are_sent_on_request_and_else_named_as_not_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    make_special(&tree);
+    for (wanted, expected) in [(true, 0), (false, 3)] {
+        let source = Source::new(std::slice::from_ref(&tree)).unwrap().with_attributes(wanted);
+        let steps = Reading::of(Arc::new(source)).rest();
+        let names = ["tree", "tree/large", "tree/small"].map(|name| (name.to_owned(), wanted));
+        assert_eq!(attributed(&steps), names);
+        let losses = losses(&steps);
+        let of = |kind| losses.iter().find(|loss| loss.0 == kind).cloned();
+        assert_eq!(of(LossKind::SpecialBits).unwrap().1, 1);
+        let attributes = of(LossKind::Attributes);
+        assert_eq!(attributes.as_ref().map_or(0, |loss| loss.1), expected, "{losses:?}");
+        assert!(attributes.is_none_or(|loss| loss.2.ends_with(": user.origin")));
+    }
+}
+
+#[test]
+fn holes_and_what_is_never_sent_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = dir.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    fs::File::create(tree.join("sparse")).unwrap().set_len(3 * MIB as u64).unwrap();
+    fs::write(tree.join("dense"), vec![0; 2 * MIB]).unwrap();
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, tree.join("pipe"), rustix::fs::FileType::Fifo, mode, 0)
+        .unwrap();
+    let steps = read_all(dir.path(), &["tree"]);
+    let mut sparse: Vec<_> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::Start { entry, .. } => Some((entry.path.to_string(), entry.has_holes)),
+            _ => None,
+        })
+        .collect();
+    sparse.sort();
+    assert_eq!(sparse, [("tree/dense".to_owned(), false), ("tree/sparse".to_owned(), true)]);
+    let losses = losses(&steps);
+    assert_eq!((losses[0].0, losses[0].1, losses.len()), (LossKind::NotSent, 1, 1), "{losses:?}");
+    assert!(losses[0].2.contains("tree/pipe"));
 }

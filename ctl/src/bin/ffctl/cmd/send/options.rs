@@ -27,12 +27,17 @@ pub(super) struct Options {
     /// themselves is never replaced; the new one then lies beside it.
     #[arg(long)]
     update: bool,
+    /// Send extended attributes, those of the namespace "user", with files and folders
+    ///
+    /// From Linux to Linux; what the receiver's file system does not take is reported at the end.
+    #[arg(long)]
+    xattrs: bool,
 }
 
 impl Options {
     pub(super) fn into_call(self) -> SendOptions {
-        let Self { exclude, limit, checksum, update } = self;
-        SendOptions { exclude, limit, checksum, update }
+        let Self { exclude, limit, checksum, update, xattrs } = self;
+        SendOptions { exclude, limit, checksum, update, xattrs }
     }
 }
 

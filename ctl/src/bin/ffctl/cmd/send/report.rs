@@ -8,10 +8,10 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use filefleet_ctl::proto::{
-    ControlError, FileFailure, LinkChange, LinkEvent, LinkKind, LinkLoss, TransferState,
+    ControlError, FileFailure, LinkChange, LinkEvent, LinkKind, LinkLoss, LossView, TransferState,
     TransferView, WhyRelayed,
 };
-use filefleet_ctl::{format, text};
+use filefleet_ctl::{format, losses, text};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -75,6 +75,7 @@ enum Line<'a> {
         seconds: f64,
         link: Option<LinkKind>,
         links: &'a BTreeMap<LinkKind, u64>,
+        losses: &'a [LossView],
     },
     Queued {
         transfer: &'a str,
@@ -87,6 +88,8 @@ enum Line<'a> {
         transfer: Option<&'a str>,
         #[serde(skip_serializing_if = "<[_]>::is_empty")]
         failures: &'a [FileFailure],
+        #[serde(skip_serializing_if = "<[_]>::is_empty")]
+        losses: &'a [LossView],
     },
 }
 
@@ -159,12 +162,16 @@ impl Report {
                 seconds: transfer.seconds,
                 link: main_link(transfer),
                 links: &transfer.links,
+                losses: &transfer.losses,
             }),
             Style::Bar(bar) => {
                 bar.finish_and_clear();
                 print(&summary(transfer));
             }
             Style::Lines(_) => print(&summary(transfer)),
+        }
+        if !matches!(self.style, Style::Json) {
+            tell_losses(transfer);
         }
     }
 
@@ -197,12 +204,23 @@ impl Report {
                 error,
                 transfer: self.transfer.as_deref(),
                 failures: &error.failures,
+                losses: &error.losses,
             }),
             Style::Bar(bar) => bar.finish_and_clear(),
             Style::Lines(_) => {}
         }
         output::error(error, false);
     }
+}
+
+/// What could not be kept although everything was sent, and what to do about it.
+fn tell_losses(transfer: &TransferView) {
+    if transfer.losses.is_empty() {
+        return;
+    }
+    output::note("not everything could be kept:");
+    losses::describe(&transfer.losses).iter().for_each(|line| output::note(&format!("  {line}")));
+    losses::advice(transfer).iter().for_each(|line| output::note(&format!("hint: {line}")));
 }
 
 fn new_bar() -> ProgressBar {

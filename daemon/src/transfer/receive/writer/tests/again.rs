@@ -8,17 +8,35 @@ use crate::store::Delivery;
 
 /// One destination and one journal, for several runs.
 pub(super) struct Scene {
-    dir: tempfile::TempDir,
+    dir: Dir,
     journals: Journals,
+}
+
+/// Where it receives.
+enum Dir {
+    Own(tempfile::TempDir),
+    Given(std::path::PathBuf),
 }
 
 impl Scene {
     pub(super) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), journals: Journals::new() }
+        Self { dir: Dir::Own(tempfile::tempdir().unwrap()), journals: Journals::new() }
+    }
+
+    /// One that receives in a folder that is there.
+    pub(super) fn in_dir(dir: std::path::PathBuf) -> Self {
+        Self { dir: Dir::Given(dir), journals: Journals::new() }
+    }
+
+    pub(super) fn keeper(&self, id: u8, dest: &Destination) -> Keeper {
+        self.journals.keeper_of(id, dest)
     }
 
     pub(super) fn path(&self) -> &Path {
-        self.dir.path()
+        match &self.dir {
+            Dir::Own(dir) => dir.path(),
+            Dir::Given(dir) => dir,
+        }
     }
 
     /// Runs the transfer `id`: what was told, and how it ended.
@@ -242,7 +260,7 @@ fn after_a_crash_the_inode_says_what_has_its_name() {
         delivery("somebodys", inode("somebodys") + 1_000_000),
         delivery("not", 1),
     ];
-    scene.journals.keeper_of(1, &dest).journal.intend(None, intents, None, 9).unwrap();
+    scene.journals.keeper_of(1, &dest).journal.intend(None, intents, None, None, 9).unwrap();
     drop(dest);
     let entries = ["renamed", "somebodys", "not"].map(|name| file(name, b"x"));
     let expected = [Verdict::Delivered, Verdict::Send, Verdict::Send];
