@@ -18,8 +18,13 @@ pub(in crate::transfer) struct Old {
 }
 
 impl Old {
-    /// Whether this is still the file that was looked at. When anything about it last changed is no
-    /// help: that it is moved changes that.
+    /// Whether nothing at all has changed about the file since it was looked at.
+    fn is_untouched(&self, stat: &Stat) -> bool {
+        self.is_still(stat) && self.stat.ctime == stat.ctime
+    }
+
+    /// Whether this is still the file that was looked at, once it was moved: that changes when anything
+    /// about it last changed.
     fn is_still(&self, stat: &Stat) -> bool {
         let known =
             |stat: &Stat| (stat.kind, stat.id, stat.size, stat.mtime, stat.mode, stat.links);
@@ -41,7 +46,8 @@ impl Tree {
             folder => folder?,
         };
         let name = old.final_path.name();
-        match partials.replace(part, &parent, name, |stat| old.is_still(stat)) {
+        let (before, after) = (|stat: &_| old.is_untouched(stat), |stat: &_| old.is_still(stat));
+        match partials.replace(part, &parent, name, before, after) {
             Ok(true) => {
                 self.note_touched(&parent)?;
                 Ok(true)

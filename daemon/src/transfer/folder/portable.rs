@@ -155,6 +155,7 @@ impl Folder {
         to: &Self,
         old_name: &[u8],
         is_old: impl Fn(&Stat) -> bool,
+        _still_old: impl Fn(&Stat) -> bool,
     ) -> io::Result<bool> {
         if !is_old(&to.stat(old_name)?) {
             return Ok(false);

@@ -179,13 +179,14 @@ impl Folder {
     }
 
     /// Exchanges the file `name` with `old_name` in `to` in one step, if what stands there `is_old`; false,
-    /// and nothing has changed, if it is not. `Unsupported` where the file system cannot do so.
+    /// and nothing has changed, if it is not, or is not `still_old` once it was moved. `Unsupported` where the file system cannot do so.
     pub(in crate::transfer) fn replace(
         &self,
         name: &[u8],
         to: &Self,
         old_name: &[u8],
         is_old: impl Fn(&Stat) -> bool,
+        still_old: impl Fn(&Stat) -> bool,
     ) -> io::Result<bool> {
         let (name, old_name) = (plain(name)?, plain(old_name)?);
         if !is_old(&to.stat(old_name)?) {
@@ -197,7 +198,7 @@ impl Folder {
             Err(error) if is_unsupported(error) => return Err(ErrorKind::Unsupported.into()),
             exchanged => exchanged?,
         }
-        if is_old(&self.stat(name)?) {
+        if still_old(&self.stat(name)?) {
             return Ok(true);
         }
         // Somebody changed it in the very moment: it is theirs.

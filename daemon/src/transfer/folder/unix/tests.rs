@@ -43,13 +43,30 @@ fn new_and_old(dir: &Path) -> (Folder, Folder, std::path::PathBuf) {
 fn a_file_takes_the_place_of_the_old_one_only_if_that_is_what_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let (folder, to, old) = new_and_old(dir.path());
-    assert!(!folder.replace(b"new", &to, b"old", |_| false).unwrap());
+    assert!(!folder.replace(b"new", &to, b"old", |_| false, |_| true).unwrap());
     assert_eq!(std::fs::read(&old).unwrap(), b"old");
-    assert!(folder.replace(b"new", &to, b"old", |stat| stat.size == 3).unwrap());
+    assert!(folder.replace(b"new", &to, b"old", |stat| stat.size == 3, |_| true).unwrap());
     assert_eq!(std::fs::read(&old).unwrap(), b"new");
     assert_eq!(std::fs::read(dir.path().join("new")).unwrap(), b"old");
-    let gone = folder.replace(b"new", &to, b"gone", |_| true).unwrap_err();
+    let gone = folder.replace(b"new", &to, b"gone", |_| true, |_| true).unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::NotFound);
+}
+
+#[test]
+fn the_look_before_the_exchange_sees_what_the_one_after_it_cannot() {
+    let dir = tempfile::tempdir().unwrap();
+    let (folder, to, old) = new_and_old(dir.path());
+    let before = to.stat(b"old").unwrap();
+    // Only the time of the last change tells: the content is as long, and the time was set back.
+    let mtime = std::fs::metadata(&old).unwrap().modified().unwrap();
+    while to.stat(b"old").unwrap().ctime == before.ctime {
+        std::fs::write(&old, "OLD").unwrap();
+        let times = std::fs::FileTimes::new().set_modified(mtime);
+        File::options().write(true).open(&old).unwrap().set_times(times).unwrap();
+    }
+    let is_old = |stat: &Stat| *stat == before;
+    assert!(!folder.replace(b"new", &to, b"old", is_old, |_| true).unwrap());
+    assert_eq!(std::fs::read(&old).unwrap(), b"OLD");
 }
 
 #[test]
@@ -57,14 +74,11 @@ fn what_somebody_changes_in_the_very_moment_is_put_back() {
     let dir = tempfile::tempdir().unwrap();
     let (folder, to, old) = new_and_old(dir.path());
     // The look before the exchange finds the file as it was; the one after it does not.
-    let is_first = std::cell::Cell::new(true);
     let is_old = |stat: &Stat| {
-        if is_first.replace(false) {
-            std::fs::write(&old, "changed").unwrap();
-        }
+        std::fs::write(&old, "changed").unwrap();
         stat.size == 3
     };
-    assert!(!folder.replace(b"new", &to, b"old", is_old).unwrap());
+    assert!(!folder.replace(b"new", &to, b"old", is_old, |stat| stat.size == 3).unwrap());
     assert_eq!(std::fs::read(&old).unwrap(), b"changed");
     assert_eq!(std::fs::read(dir.path().join("new")).unwrap(), b"new");
 }

@@ -327,12 +327,24 @@ fn is_delivered(dest: &Destination, delivery: &Delivery) -> Result<bool, DestErr
 }
 
 /// What lies where something was delivered to, if anything does.
-pub(super) fn look(dest: &Destination, delivery: &Delivery) -> Result<Option<Stat>, DestError> {
+fn look(dest: &Destination, delivery: &Delivery) -> Result<Option<Stat>, DestError> {
     let final_path = RelPath::decode(&delivery.final_path)?;
     match dest.look(&final_path) {
         Ok(stat) => Ok(Some(stat)),
         Err(DestError::Vanished | DestError::NotAFolder) => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+/// The same, where it is not known what lies in a folder that cannot be read: then it is as if nothing
+/// did, and what comes has to find its own place.
+pub(super) fn look_if_possible(
+    dest: &Destination,
+    delivery: &Delivery,
+) -> Result<Option<Stat>, DestError> {
+    match look(dest, delivery) {
+        Err(error) if !is_fatal(&error) => Ok(None),
+        looked => looked,
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::io::{ErrorKind, Read};
 
-use super::commit::{is_it, link_hash, look, store_error};
+use super::commit::{is_it, link_hash, look_if_possible, store_error};
 use super::{Stop, Writer, Written};
 use crate::store::Known;
 use crate::transfer::dest::DestError;
@@ -98,8 +98,8 @@ impl Writer<'_> {
     /// Whether what lies where this was delivered has this content: it is read.
     fn has_content(&self, known: &Known, hash: &Digest) -> Result<bool, Stop> {
         let delivery = &known.delivery;
-        if delivery.is_link || look(&self.dest, delivery)?.is_none_or(|it| it.size != delivery.size)
-        {
+        let found = look_if_possible(&self.dest, delivery)?;
+        if delivery.is_link || found.is_none_or(|it| it.size != delivery.size) {
             return Ok(false);
         }
         let final_path = RelPath::decode(&delivery.final_path).map_err(DestError::from)?;
@@ -126,7 +126,7 @@ impl Writer<'_> {
     /// Whether what an earlier transfer delivered lies there as it was delivered.
     fn is_untouched(&self, known: &Known, entry: &Entry) -> Result<bool, DestError> {
         let delivery = &known.delivery;
-        let Some(stat) = look(&self.dest, delivery)? else { return Ok(false) };
+        let Some(stat) = look_if_possible(&self.dest, delivery)? else { return Ok(false) };
         let kind = if delivery.is_link { Kind::Symlink } else { Kind::File };
         // Each further name of a shared file changes it once more.
         let is_shared = entry.is_shared || matches!(entry.kind, EntryKind::HardLink { .. });

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::commit::{Whole, is_it, look, store_error};
+use super::commit::{Whole, is_it, look_if_possible, store_error};
 use super::compare::ended;
 use super::{Stop, Writer, Written};
 use crate::policy::Update;
@@ -36,7 +36,7 @@ impl Writer<'_> {
             // What this very transfer brought before is the user's.
             let known = known.filter(|known| !known.by_this);
             let stat = match &known {
-                Some(known) => look(&self.dest, &known.delivery)?,
+                Some(known) => look_if_possible(&self.dest, &known.delivery)?,
                 None => None,
             };
             earlier.exist.extend(stat.is_some().then_some(position));

@@ -159,3 +159,40 @@ fn a_hash_is_compared_with_what_lies_there_whatever_its_time_is() {
     assert_eq!(verdict(2, &entry, hash), Verdict::Send);
     assert_eq!(verdict(1, &entry, hash), Verdict::Delivered, "the user's, whatever became of it");
 }
+
+#[test]
+fn an_old_folder_that_cannot_be_read_fails_what_lies_in_it_and_nothing_else() {
+    use std::os::unix::fs::PermissionsExt;
+    obey_permissions();
+    let scene = Scene::new();
+    scene.deliver(1, "locked/a");
+    scene.deliver(2, "b");
+    pass_a_tick(scene.path());
+    let locked = scene.path().join("locked");
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+    let entries =
+        vec![(0, file("locked/a", b"other"), &b"other"[..]), (1, file("b", b"other"), b"other")];
+    let (told, ended) =
+        scene.run_with(3, ALLOWED, vec![pack(0, entries), Job::Finish { entries: 2 }]);
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(ended, Ended::Complete { files: 1, bytes: 5 });
+    assert_eq!(placed(&told), (1, 0));
+    let failed = told.iter().any(|written| {
+        matches!(written, Written::FileFailed { file: 0, reason: Reason::PermissionDenied, .. })
+    });
+    assert!(failed, "{told:?}");
+    assert_eq!(fs::read(locked.join("a")).unwrap(), b"x");
+}
+
+#[test]
+fn what_a_clock_that_was_set_back_makes_doubtful_stays_and_the_new_lies_beside_it() {
+    let scene = Scene::new();
+    scene.deliver(1, "a");
+    // The commit seems to have ended long before its file was made.
+    let dest = Destination::create(scene.path(), [1; 16]).unwrap();
+    scene.keeper(1, &dest).journal.end(1, (1, 0)).unwrap();
+    drop(dest);
+    assert_eq!(again(&scene, ALLOWED, "a"), (0, 1));
+    assert_eq!(fs::read(scene.path().join("a")).unwrap(), b"x");
+    assert_eq!(fs::read(scene.path().join("a (2)")).unwrap(), b"other");
+}
