@@ -209,6 +209,16 @@ pub(crate) fn update(
     add_arrived(&mut view.paths, progress.arrived.iter().cloned().map(WirePath::from));
 }
 
+/// Bytes of names and texts in a view.
+pub(crate) fn weight(view: &TransferView) -> usize {
+    let text = view.text.as_ref().map_or(0, String::len);
+    let failures = view.failures.iter().map(|failure| failure.path.len() + failure.message.len());
+    let losses = view.losses.iter().flat_map(|loss| &loss.examples);
+    let losses = losses.map(|example| example.path.len() + example.detail.len());
+    let paths = view.paths.iter().map(|path| path.as_path().as_os_str().len());
+    text + view.label.len() + failures.chain(losses).chain(paths).sum::<usize>()
+}
+
 /// The state as it is shown; `None` while nothing is going on, yet or for the moment.
 fn state(state: State) -> Option<TransferState> {
     Some(match state {

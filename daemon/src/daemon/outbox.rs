@@ -378,7 +378,13 @@ fn again(record: &TransferRecord, number: u64) -> Result<(Name, Outgoing), Contr
         _ if plan.spooled => bad("what came as text or from a pipe is not kept"),
         state if !state.is_final() => bad("that transfer has not ended"),
         _ => {
-            let begun = Outgoing { asked: false, accepted: false, untold: false, ..plan.clone() };
+            let begun = Outgoing {
+                asked: false,
+                accepted: false,
+                untold: false,
+                ended: None,
+                ..plan.clone()
+            };
             Ok((error::name(&record.view.peer)?, Outgoing { number, ..begun }))
         }
     }

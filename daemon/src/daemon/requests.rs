@@ -11,13 +11,13 @@ use filefleet_ctl::proto::{Event as Shown, RequestView, TransferState};
 use filefleet_server::protos::certificate::IdentityKey;
 
 use super::receptions::Accepted;
-use super::transfers::Transfer;
+use super::transfers::{Transfer, why_ended};
 use super::{Answer, Daemon, Event, unix_now};
 use crate::control::view;
 use crate::error::DaemonError;
 use crate::peer::Session;
 use crate::policy::{self, Count, Decision, Rules, Sender};
-use crate::store::{Contact, Ended, RequestRecord, TransferRecord};
+use crate::store::{Contact, RequestRecord, TransferRecord};
 use crate::transfer::loss::Losses;
 use crate::transfer::progress::Fault;
 use crate::transfer::proto::{Answer as WireAnswer, Envelope, Message, Preview, Totals};
@@ -31,7 +31,35 @@ pub(super) struct Request {
     session: Option<Session>,
     /// Clients that wait for a page from the sender, by its offset.
     pages: HashMap<u64, Vec<Answer>>,
+    /// How often its sender has counted it anew.
+    recounts: u8,
 }
+
+impl Request {
+    fn new(record: RequestRecord, session: Option<Session>) -> Self {
+        Self { record, session, pages: HashMap::new(), recounts: 0 }
+    }
+
+    /// Its sender has counted further. Tells whether that is to be written down; `None` if it is no news.
+    fn recount(&mut self, totals: Totals) -> Option<bool> {
+        let view = &mut self.record.view;
+        let known = Totals { files: view.files, bytes: view.bytes, exact: view.total_known };
+        if totals == known {
+            return None;
+        }
+        (view.files, view.bytes, view.total_known) = (totals.files, totals.bytes, totals.exact);
+        view.text = view.text.take().and_then(|text| shown_text(text, totals));
+        self.recounts = self.recounts.saturating_add(1);
+        Some(self.recounts <= MAX_RECOUNTS)
+    }
+}
+
+/// How often it is written down that a request which waits was counted anew: an honest sender does so
+/// once in a run. After that the last word is only shown.
+const MAX_RECOUNTS: u8 = 16;
+/// The most bytes of texts of all that waits or is received. One that finds no room is not shown; it
+/// comes as a file.
+const MAX_TEXTS: usize = 512 << 10;
 
 /// What a request says: how much, what, whether it is an update, and the text if it is one.
 type Asked = (Totals, Vec<Preview>, bool, String);
@@ -39,8 +67,7 @@ type Asked = (Totals, Vec<Preview>, bool, String);
 impl Daemon {
     pub(super) async fn load_requests(&mut self) -> Result<(), DaemonError> {
         for record in self.store.requests().await? {
-            let request = Request { record, session: None, pages: HashMap::new() };
-            self.requests.insert(request.record.id, request);
+            self.requests.insert(record.id, Request::new(record, None));
         }
         Ok(())
     }
@@ -81,7 +108,9 @@ impl Daemon {
                 None => self.on_request(session, transfer, (totals, preview, update, text), turn),
             },
             Message::Totals(totals) => self.on_totals(&session, transfer, totals, turn),
-            Message::Cancel { reason, text } => self.on_cancelled(&session, transfer, reason, text),
+            Message::Cancel { reason, text } => {
+                self.on_cancelled(&session, transfer, &Fault::from_peer(reason, text), turn);
+            }
             Message::Page { offset, last, entries } => {
                 self.on_page(&session, transfer, offset, last, &entries);
             }
@@ -146,10 +175,8 @@ impl Daemon {
         match ours {
             Some(record) if !record.is_final => self.wake_peer(session.name()),
             ours => {
-                let cancelled =
-                    ours.is_some_and(|record| record.view.state == TransferState::Cancelled);
-                let reason = if cancelled { Reason::Cancelled } else { Reason::Unknown };
-                self.reply(session, transfer, Message::Cancel { reason, text: String::new() });
+                let (reason, text) = ours.map_or((Reason::Unknown, String::new()), why_ended);
+                self.reply(session, transfer, Message::Cancel { reason, text });
             }
         }
     }
@@ -175,7 +202,7 @@ impl Daemon {
             Decision::Accept { dest_dir, max_bytes } => {
                 let label = view::label_of_preview(&preview);
                 let tops = view::tops_of_preview(&preview, totals);
-                let text = shown_text(text, totals);
+                let text = shown_text(text, totals).filter(|text| self.has_room_for_text(text));
                 let accepted =
                     Accepted { id, dest_dir, max_bytes, update, totals, label, text, tops };
                 self.receive(accepted, &session);
@@ -241,7 +268,7 @@ impl Daemon {
             bytes: totals.bytes,
             total_known: totals.exact,
             names: view::names_of_preview(&preview),
-            text: shown_text(text, totals),
+            text: shown_text(text, totals).filter(|text| self.has_room_for_text(text)),
             update,
             received_at: unix_now(),
         };
@@ -262,8 +289,15 @@ impl Daemon {
             answering.reply(Envelope { transfer: id, message: waiting }.encode().into()).await;
             Ok(())
         });
-        self.requests.insert(id, Request { record, session: Some(session), pages: HashMap::new() });
+        self.requests.insert(id, Request::new(record, Some(session)));
         self.show(&Shown::Request(view));
+    }
+
+    fn has_room_for_text(&self, text: &str) -> bool {
+        let incoming = self.transfers.values().filter(|it| it.is_incoming() && !it.is_final());
+        let waiting = self.requests.values().map(|request| &request.record.view.text);
+        let texts = incoming.map(|it| &it.record.view.text).chain(waiting).flatten();
+        texts.map(String::len).sum::<usize>() + text.len() <= MAX_TEXTS
     }
 
     fn on_totals(&mut self, session: &Session, id: TransferId, totals: Totals, turn: Turn) {
@@ -271,12 +305,13 @@ impl Daemon {
         if request.record.identity != session.identity() {
             return;
         }
-        let view = &mut request.record.view;
-        (view.files, view.bytes, view.total_known) = (totals.files, totals.bytes, totals.exact);
-        view.text = view.text.take().and_then(|text| shown_text(text, totals));
+        let Some(is_kept) = request.recount(totals) else { return };
         let record = request.record.clone();
         let store = self.store.clone();
         self.show(&Shown::Request(record.view.clone()));
+        if !is_kept {
+            return;
+        }
         self.save(async move {
             store.put_request(record).await?;
             drop(turn);
@@ -285,22 +320,30 @@ impl Daemon {
     }
 
     /// The other side says that something is over that does not run here.
-    fn on_cancelled(&mut self, session: &Session, id: TransferId, reason: Reason, text: String) {
+    fn on_cancelled(&mut self, session: &Session, id: TransferId, fault: &Fault, turn: Turn) {
         let identity = session.identity();
         if self.requests.get(&id).is_some_and(|request| request.record.identity == identity) {
-            self.forget_request(id);
+            self.forget_request_in(id, Some(turn));
         }
         let of_peer = |it: &Transfer| it.rests() && it.record.identity == Some(identity);
-        let fault = Fault::from_peer(reason, text);
         if self.transfers.get(&id).is_some_and(of_peer) && !fault.is_passing() {
-            self.end_resting(id, &fault);
+            self.end_resting(id, fault);
         }
     }
 
     fn forget_request(&mut self, id: TransferId) -> Option<Request> {
+        self.forget_request_in(id, None)
+    }
+
+    /// The same; the turn is held until it is written.
+    fn forget_request_in(&mut self, id: TransferId, turn: Option<Turn>) -> Option<Request> {
         let request = self.requests.remove(&id)?;
         let store = self.store.clone();
-        self.save(async move { store.remove_request(id).await });
+        self.save(async move {
+            store.remove_request(id).await?;
+            drop(turn);
+            Ok(())
+        });
         self.show(&Shown::RequestGone { id: id.to_string() });
         Some(request)
     }
@@ -328,17 +371,11 @@ fn needs_record(message: &Message) -> bool {
 /// What a sender is told that comes back to a transfer which has ended here.
 fn outcome(record: &TransferRecord) -> Message {
     let view = &record.view;
-    let ended = record.plan.incoming().and_then(|plan| plan.ended.as_ref());
-    let (reason, text) = match (view.state, ended) {
-        (TransferState::Done, _) => {
-            let losses = Losses::of_views(&view.losses);
-            return Message::Complete { files: view.files_done, bytes: view.bytes_done, losses };
-        }
-        (_, Some(Ended { reason, text })) => (Reason::from_number(*reason), text.clone()),
-        (TransferState::Declined, None) => (Reason::Declined, String::new()),
-        (TransferState::Cancelled, None) => (Reason::Cancelled, String::new()),
-        _ => (Reason::Unknown, String::new()),
-    };
+    if view.state == TransferState::Done {
+        let losses = Losses::of_views(&view.losses);
+        return Message::Complete { files: view.files_done, bytes: view.bytes_done, losses };
+    }
+    let (reason, text) = why_ended(record);
     match view.state {
         TransferState::Declined => Message::Answer(WireAnswer::Decline { reason, text }),
         _ => Message::Cancel { reason, text },
@@ -351,5 +388,31 @@ fn of_contact(contact: &Contact) -> Sender {
         accept: Some(contact.accept),
         dest_dir: contact.dest_dir.clone(),
         max_bytes: contact.max_bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use filefleet_ctl::testing;
+
+    use super::*;
+
+    #[test]
+    fn a_request_is_written_down_anew_only_for_news_and_a_few_times() {
+        let record = RequestRecord {
+            id: TransferId([1; 16]),
+            identity: IdentityKey::from_bytes([1; 32]),
+            name: "bob".to_owned(),
+            view: testing::request("01", "bob"),
+            entries: Vec::new(),
+        };
+        let mut request = Request::new(record, None);
+        let counted = |files| Totals { files, bytes: 7, exact: false };
+        assert_eq!(request.recount(counted(5)), Some(true));
+        assert_eq!(request.recount(counted(5)), None, "that is known");
+        assert_eq!((request.record.view.files, request.record.view.bytes), (5, 7));
+        let kept = (6..1_000).filter(|files| request.recount(counted(*files)) == Some(true));
+        assert_eq!(kept.count(), usize::from(MAX_RECOUNTS) - 1);
+        assert_eq!(request.record.view.files, 999, "the last word counts");
     }
 }

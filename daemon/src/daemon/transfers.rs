@@ -22,6 +22,9 @@ use crate::transfer::{Reason, Running, TransferId};
 
 /// Finished transfers that stay in memory, to be shown without asking the store.
 const MAX_RECENT: usize = 200;
+/// The most bytes of names and texts in these: as JSON, where a byte takes six at worst, all that is
+/// shown is still one message.
+const MAX_RECENT_BYTES: usize = 1 << 20;
 
 /// A transfer as the daemon keeps it.
 #[derive(Debug)]
@@ -86,19 +89,17 @@ impl Transfer {
 }
 
 fn note_plan(plan: &mut Plan, progress: &Progress) {
-    match plan {
-        Plan::Outgoing(plan) => {
-            plan.accepted |= progress.accepted;
-            plan.asked |= progress.state == State::Waiting;
-        }
-        Plan::Incoming(plan) if progress.state.is_final() => {
-            plan.ended = progress
-                .fault
-                .as_ref()
-                .map(|fault| Ended { reason: reason_of(fault).number(), text: fault.text.clone() });
-        }
-        Plan::Incoming(_) => {}
+    if let Plan::Outgoing(plan) = plan {
+        plan.accepted |= progress.accepted;
+        plan.asked |= progress.state == State::Waiting;
     }
+    if progress.state.is_final() {
+        plan.set_ended(progress.fault.as_ref().map(ended_by));
+    }
+}
+
+fn ended_by(fault: &Fault) -> Ended {
+    Ended { reason: reason_of(fault).number(), text: fault.text.clone() }
 }
 
 /// What a peer is told of a transfer that ended here with this fault.
@@ -154,6 +155,7 @@ impl Daemon {
         for record in self.store.transfers(false, MAX_RECENT as u32).await? {
             self.transfers.entry(record.id).or_insert_with(|| Transfer::resting(record));
         }
+        self.forget_oldest();
         self.clear_spool().await;
         self.drop_forsaken();
         self.look_at_outbox();
@@ -232,10 +234,16 @@ impl Daemon {
     fn ended(&mut self, record: &TransferRecord, fault: Option<&Fault>) {
         tracing::info!(transfer = %record.id, state = ?record.view.state, "transfer ended");
         self.save_ended(record.clone());
-        let cancelled = Cause::Reason(Reason::Cancelled);
-        // The run itself could tell only within a session.
-        if fault.is_some_and(|fault| fault.cause == cancelled && !fault.by_peer) {
-            self.tell_cancelled(record.id);
+        // The run itself could tell only within a session. A sender asks again and is answered then, a
+        // receiver would wait for it.
+        let is_untold = |fault: &Fault| match fault.cause {
+            _ if fault.by_peer => false,
+            Cause::SomeFilesFailed => false,
+            Cause::Reason(Reason::Cancelled) => true,
+            _ => !record.plan.is_incoming(),
+        };
+        if fault.is_some_and(is_untold) {
+            self.tell_ended(record.id);
         }
         self.answer_cancels(record.id);
         self.forget_oldest();
@@ -268,9 +276,7 @@ impl Daemon {
     /// Ends a transfer that rests as `fault` says.
     pub(super) fn end_resting(&mut self, id: TransferId, fault: &Fault) {
         let Some(transfer) = self.transfers.get_mut(&id) else { return };
-        if let Plan::Incoming(Incoming { ended, .. }) = &mut transfer.record.plan {
-            *ended = Some(Ended { reason: reason_of(fault).number(), text: fault.text.clone() });
-        }
+        transfer.record.plan.set_ended(Some(ended_by(fault)));
         let error = error::of_fault(&transfer.record.view.peer, fault);
         let state = match fault.state() {
             State::Declined => TransferState::Declined,
@@ -299,13 +305,13 @@ impl Daemon {
         self.save(async move { store.put_transfer(record).await });
     }
 
+    /// Forgets those that ended longest ago, beyond what stays in memory.
     fn forget_oldest(&mut self) {
         let ended = self.transfers.values().filter(|transfer| transfer.is_final());
-        let mut ended: Vec<_> =
-            ended.map(|transfer| (transfer.record.at, transfer.record.id)).collect();
-        if ended.len() > MAX_RECENT {
-            ended.sort_unstable();
-            self.transfers.remove(&ended[0].1);
+        let weighed =
+            |Transfer { record, .. }: &Transfer| (record.at, record.id, view::weight(&record.view));
+        for id in beyond_bounds(ended.map(weighed).collect()) {
+            self.transfers.remove(&id);
         }
     }
 
@@ -351,7 +357,7 @@ impl Daemon {
 
     fn cancel_resting(&mut self, id: TransferId) {
         self.end_resting(id, &Fault::reason(Reason::Cancelled, ""));
-        self.tell_cancelled(id);
+        self.tell_ended(id);
         self.answer_cancels(id);
     }
 
@@ -367,9 +373,9 @@ impl Daemon {
         }
     }
 
-    /// Tells the other side of a transfer that it was cancelled here, if they know of it and can be
-    /// reached now. Else a receiver is told at the next meeting, and a sender when it asks.
-    fn tell_cancelled(&mut self, id: TransferId) {
+    /// Tells the other side of a transfer that it is over here, if they know of it and can be reached
+    /// now. Else a receiver is told at the next meeting, and a sender when it asks.
+    fn tell_ended(&mut self, id: TransferId) {
         let Some(transfer) = self.transfers.get_mut(&id) else { return };
         let record = &mut transfer.record;
         if let Plan::Outgoing(plan) = &mut record.plan {
@@ -381,16 +387,17 @@ impl Daemon {
         let record = record.clone();
         let Ok(name) = record.view.peer.parse::<Name>() else { return };
         let (peers, expected) = (self.peers.clone(), record.identity);
+        let message = cancel_of(&record);
         self.save_transfer(record);
         self.spawn(async move {
             if let Ok(session) = peers.session(&name, expected).await {
-                let _ = session.send(cancel_of(id)).await;
+                let _ = session.send(message).await;
             }
             None
         });
     }
 
-    /// Tells the peer of a session that has just come up what was cancelled while it was away.
+    /// Tells the peer of a session that has just come up what has ended while it was away.
     pub(super) fn tell_untold(&mut self, session: &Session) {
         let identity = session.identity();
         let mut told = Vec::new();
@@ -407,10 +414,10 @@ impl Daemon {
         if told.is_empty() {
             return;
         }
-        let (session, ids) = (session.clone(), told.iter().map(|it| it.id).collect::<Vec<_>>());
+        let (session, messages) = (session.clone(), told.iter().map(cancel_of).collect::<Vec<_>>());
         self.spawn(async move {
-            for id in ids {
-                let _ = session.send(cancel_of(id)).await;
+            for message in messages {
+                let _ = session.send(message).await;
             }
             None
         });
@@ -433,10 +440,38 @@ impl Daemon {
     }
 }
 
-/// The message that a transfer was cancelled.
-fn cancel_of(transfer: TransferId) -> bytes::Bytes {
-    let message = Message::Cancel { reason: Reason::Cancelled, text: String::new() };
-    Envelope { transfer, message }.encode().into()
+/// Of transfers that ended, by when and with so many bytes of texts, those that find no room behind the
+/// later ones.
+fn beyond_bounds(mut ended: Vec<(u64, TransferId, usize)>) -> Vec<TransferId> {
+    ended.sort_unstable_by(|one, other| other.cmp(one));
+    let mut bytes = 0_usize;
+    let has_room = |(_, _, weight): &&(u64, TransferId, usize)| {
+        bytes = bytes.saturating_add(*weight);
+        bytes <= MAX_RECENT_BYTES
+    };
+    let kept = ended.iter().take(MAX_RECENT).take_while(has_room).count();
+    ended.drain(kept..).map(|(_, id, _)| id).collect()
+}
+
+/// The message that a transfer is over, and why.
+fn cancel_of(record: &TransferRecord) -> bytes::Bytes {
+    let (reason, text) = why_ended(record);
+    let message = Message::Cancel { reason, text };
+    Envelope { transfer: record.id, message }.encode().into()
+}
+
+/// Why a transfer has ended otherwise than well, for the other side.
+pub(super) fn why_ended(record: &TransferRecord) -> (Reason, String) {
+    match (record.plan.ended(), record.view.state) {
+        (Some(Ended { reason, text }), _) => (Reason::from_number(*reason), text.clone()),
+        (None, TransferState::Declined) => (Reason::Declined, String::new()),
+        (None, TransferState::Cancelled) => (Reason::Cancelled, String::new()),
+        (None, TransferState::Failed) => {
+            let error = record.view.error.as_ref();
+            (Reason::Other, error.map(|error| error.message.clone()).unwrap_or_default())
+        }
+        (None, _) => (Reason::Unknown, String::new()),
+    }
 }
 
 /// What a transfer shows that can only go on when its sender is back.
@@ -478,4 +513,29 @@ pub(super) fn new_incoming(
     let mut record = new_record(id, Direction::Incoming, peer, Some(identity), label, plan);
     record.view.dest = Some(WirePath::from(dest_dir));
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(weights: &[usize]) -> Vec<(u64, TransferId, usize)> {
+        let one =
+            |(number, weight): (u8, &usize)| (number.into(), TransferId([number; 16]), *weight);
+        (0..=u8::MAX).zip(weights).map(one).collect()
+    }
+
+    fn forgotten(weights: &[usize]) -> Vec<u8> {
+        beyond_bounds(ended(weights)).iter().map(|id| id.0[0]).collect()
+    }
+
+    #[test]
+    fn the_latest_stay_in_memory_as_long_as_they_are_few_and_say_little() {
+        assert_eq!(forgotten(&[100; MAX_RECENT]), [0; 0]);
+        assert_eq!(forgotten(&[0; MAX_RECENT + 2]), [1, 0]);
+        assert_eq!(forgotten(&[1, MAX_RECENT_BYTES, 0]), [0]);
+        assert_eq!(forgotten(&[1, MAX_RECENT_BYTES, 1]), [1, 0]);
+        // One that is too large alone is told once, when it ends, and is in the store.
+        assert_eq!(forgotten(&[usize::MAX, usize::MAX]), [1, 0]);
+    }
 }

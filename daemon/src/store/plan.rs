@@ -32,8 +32,10 @@ pub(crate) struct Outgoing {
     pub(crate) asked: bool,
     /// Whether the receiver has accepted.
     pub(crate) accepted: bool,
-    /// Whether it was cancelled here and the receiver, who knows of it, may not have heard.
+    /// Whether it ended here and the receiver, who knows of it, may not have heard.
     pub(crate) untold: bool,
+    /// Why it ended, if not well: what a receiver hears that accepts later.
+    pub(crate) ended: Option<Ended>,
 }
 
 /// Something that was accepted.
@@ -75,6 +77,23 @@ impl Plan {
         match self {
             Self::Incoming(plan) => Some(plan),
             Self::Outgoing(_) => None,
+        }
+    }
+}
+
+impl Plan {
+    /// Why it ended, if not well and if that was noted.
+    pub(crate) fn ended(&self) -> Option<&Ended> {
+        match self {
+            Self::Outgoing(plan) => plan.ended.as_ref(),
+            Self::Incoming(plan) => plan.ended.as_ref(),
+        }
+    }
+
+    pub(crate) fn set_ended(&mut self, why: Option<Ended>) {
+        match self {
+            Self::Outgoing(plan) => plan.ended = why,
+            Self::Incoming(plan) => plan.ended = why,
         }
     }
 }

@@ -261,6 +261,7 @@ mod tests {
                 asked: true,
                 accepted: false,
                 untold: true,
+                ended: ended.clone(),
             }),
             Plan::Incoming(Incoming {
                 make_dir: true,

@@ -7,8 +7,10 @@
 mod attributes;
 mod rel_path;
 
+#[cfg(target_os = "linux")]
+pub(crate) use attributes::NAMESPACE;
 pub use attributes::{Attribute, AttributeError, Attributes};
-pub(crate) use attributes::{MAX_ATTRIBUTES, MAX_BYTES, MAX_NAME, NAMESPACE};
+pub(crate) use attributes::{MAX_ATTRIBUTES, MAX_BYTES, MAX_NAME};
 pub use rel_path::{MAX_COMPONENT, MAX_DEPTH, MAX_PATH, PARTIAL_PREFIX, PathError, RelPath};
 
 /// The permission bits that travel; set-id and sticky bits never do.
