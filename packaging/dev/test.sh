@@ -38,6 +38,8 @@ fi
 if [ "$long" -eq 1 ]; then
   echo "== crash drill"
   FILEFLEET_DRILL_ROUNDS=200 cargo test --locked --workspace --test e2e drill:: -- --nocapture
+  echo "== resuming 4 GiB"
+  FILEFLEET_RESUME_MIB=4096 cargo test --locked --workspace --test e2e resume:: -- --nocapture
   "$root/packaging/dev/package-test.sh"
   "$root/packaging/dev/bench.sh"
 fi

@@ -119,3 +119,55 @@ fn a_file_that_changes_once_arrives_as_it_is_in_the_end() {
     sending.done();
     assert_eq!(hash_of(&bob.received().join("draft")), hash_of(&source));
 }
+
+#[test]
+fn a_file_that_is_deleted_before_its_turn_fails_alone_and_by_name() {
+    let pair = Pair::strangers();
+    let Pair { alice, bob, .. } = &pair;
+    let dir = alice.file("work");
+    fs::create_dir(&dir).unwrap();
+    for (name, len) in [("gone, large", 3 << 20), ("gone, small", 5), ("kept", 3 << 20)] {
+        write_random(&dir.join(name), len);
+    }
+    let mut watching = bob.watch();
+    let sending = alice.send("bob", &[&dir]);
+    let id = watching.request();
+    let note = alice.note("letter");
+    // One that is named itself is missed; what lies in a folder is as if it had never been there.
+    let second = alice.send("bob", &[&note, &dir.join("kept")]);
+    let id_of_second = watching.request();
+    fs::remove_file(dir.join("gone, large")).unwrap();
+    fs::remove_file(dir.join("gone, small")).unwrap();
+    fs::remove_file(&note).unwrap();
+    bob.ffctl(&["accept", &id]).done();
+    sending.done();
+    bob.ffctl(&["accept", &id_of_second]).done();
+    let outcome = second.failed(1, "source_changed");
+    outcome.told("letter");
+    assert_eq!(hash_of(&bob.received().join("work/kept")), hash_of(&dir.join("kept")));
+    assert_eq!(hash_of(&bob.received().join("kept")), hash_of(&dir.join("kept")));
+    assert_eq!(bob.received_names(), ["kept", "work"]);
+}
+
+#[test]
+fn who_accepts_what_has_failed_meanwhile_hears_why() {
+    let mut pair = Pair::strangers();
+    let note = pair.alice.note("letter");
+    let mut watching = pair.bob.watch();
+    let mut sending = pair.alice.send("bob", &[&note]);
+    let id = watching.request();
+    sending.waiting();
+    pair.alice.kill();
+    drop(sending);
+    fs::remove_file(&note).unwrap();
+    pair.alice.start();
+    let mut failing = pair.alice.watch();
+    if pair.alice.transfers()[0]["state"] != "failed" {
+        failing.ended(&id, "failed");
+    }
+    pair.alice.registered_again();
+    pair.bob.ffctl(&["accept", &id]).done();
+    let failed = watching.ended(&id, "failed");
+    let why = failed["error"]["message"].as_str().unwrap();
+    assert!(why.contains("cannot be read"), "{failed}");
+}

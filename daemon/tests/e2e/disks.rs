@@ -144,6 +144,24 @@ fn permission_that_is_taken_away_fails_what_it_concerns_and_loses_nothing() {
 }
 
 #[test]
+fn a_small_file_that_fails_at_the_receiver_is_named_by_its_path() {
+    let mut pair = Pair::trusting();
+    pair.bob.stop().done();
+    pair.bob.start_obedient();
+    let source = pair.alice.file("tree");
+    Tree::make(&source, 10);
+    pair.alice.send("bob", &[&source]).done();
+    fs::write(source.join("new"), "small").unwrap();
+    let received = pair.bob.received().join("tree");
+    let may = fs::metadata(&received).unwrap().permissions();
+    fs::set_permissions(&received, Permissions::from_mode(0o555)).unwrap();
+    let last = pair.alice.send("bob", &[&source]).end().failed(1).last();
+    fs::set_permissions(&received, may).unwrap();
+    let paths: Vec<_> = last["failures"].as_array().unwrap().iter().map(|it| &it["path"]).collect();
+    assert_eq!(paths, ["tree/new"], "{last}");
+}
+
+#[test]
 fn a_read_only_destination_is_named_as_such() {
     let (pair, disk) = pair_with_disk("ro");
     let sending = pair.alice.send("bob", &[&pair.alice.note("letter")]);

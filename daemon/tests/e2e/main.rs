@@ -21,6 +21,8 @@ mod drill;
 mod impostor;
 mod links;
 mod living;
+#[cfg(target_os = "linux")] // file systems of a test's own, extended attributes
+mod losses;
 #[cfg(target_os = "linux")] // what /proc tells of memory
 mod many;
 mod moving;
@@ -29,6 +31,8 @@ mod options;
 mod outbox;
 mod people;
 mod restart;
+#[cfg(unix)] // writes in the middle of files
+mod resume;
 mod server_restart;
 #[cfg(target_os = "linux")] // pipes of a shell
 mod streams;

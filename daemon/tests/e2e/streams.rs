@@ -1,9 +1,10 @@
 //! What is sent without being a file, and what is received without becoming one.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::Signal;
 
 use crate::support::{Pair, Scratch, Tree, User, hash_of, names_in, write_random};
 
@@ -162,5 +163,43 @@ fn nothing_is_printed_of_a_file_that_does_not_arrive() {
     sending.failed(130, "interrupted");
     printing.end().failed(1).told("cancelled");
     assert_eq!(fs::metadata(&output).unwrap().len(), 0);
+    assert_eq!(bob.received_names(), [""; 0]);
+}
+
+#[test]
+fn ctrl_c_ends_a_print_that_nobody_reads_and_keeps_the_file() {
+    let pair = Pair::strangers();
+    let Pair { alice, bob, .. } = &pair;
+    let (mut watching, source) = (bob.watch(), alice.file("large"));
+    // More than a pipe holds.
+    write_random(&source, 1 << 20);
+    let sending = alice.send("bob", &[&source]);
+    let id = watching.request();
+    let pipe = bob.file("pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let mut reader = OpenOptions::new().read(true).write(true).open(&pipe).unwrap();
+    let printing = bob.shell(r#"exec "$1" accept "$2" --to - >"$0""#, &pipe, &[&id]);
+    reader.read_exact(&mut [0]).unwrap();
+    let told = printing.end_by(Signal::INT).failed(130);
+    let [folder] = &bob.received_names()[..] else { panic!("one folder: {told:?}") };
+    let kept = bob.received().join(folder).join("large");
+    told.told(&format!("it is kept as \"{}\"", kept.display()));
+    sending.done();
+    assert_eq!(hash_of(&kept), hash_of(&source));
+}
+
+#[test]
+fn ctrl_c_while_it_arrives_cancels_and_ends_with_130() {
+    let pair = Pair::strangers();
+    let Pair { alice, bob, .. } = &pair;
+    let (mut watching, source) = (bob.watch(), alice.file("slow"));
+    write_random(&source, 4 << 20);
+    let mut sending = alice.send_with(&["--limit", "64K"], "bob", &[&source]);
+    let id = watching.request();
+    sending.waiting();
+    let printing = bob.shell(r#"exec "$1" accept "$2" --to - >"$0""#, &bob.file("out"), &[&id]);
+    watching.until("transfer", |it| it["id"] == *id && it["state"] == "active");
+    printing.end_by(Signal::INT).failed(130).told("cancelled");
+    sending.failed(1, "cancelled");
     assert_eq!(bob.received_names(), [""; 0]);
 }

@@ -17,13 +17,18 @@ pub(crate) struct Disk {
 impl Disk {
     /// Mounts one with these options of tmpfs.
     pub(crate) fn new(options: &str) -> Self {
+        Self::of_kind("tmpfs", options)
+    }
+
+    /// Mounts one of another kind.
+    pub(crate) fn of_kind(kind: &str, options: &str) -> Self {
         let dir = Scratch::new();
         let script =
-            r#"mount -t tmpfs -o "$1" filefleet-e2e "$2" && echo up && exec tail -f /dev/null"#;
+            r#"mount -t "$3" -o "$1" filefleet-e2e "$2" && echo up && exec tail -f /dev/null"#;
         let as_root: &[&str] = if geteuid().is_root() { &[] } else { &["--map-root-user"] };
         let mut command = Command::new("unshare");
         command.arg("--mount").args(as_root).args(["sh", "-c", script, "sh", options]);
-        let mut holder = Program::start(command.arg(dir.path()));
+        let mut holder = Program::start(command.arg(dir.path()).arg(kind));
         assert_eq!(holder.line().as_deref(), Some("up"));
         Self { holder, dir }
     }
