@@ -41,8 +41,8 @@ pub use options::{MAX_TEXT, MIN_LIMIT, SendOptions};
 pub use reply::{Reply, Setting};
 pub use request::{Call, Change, Passphrase, Request};
 pub use view::{
-    Accept, ContactView, Direction, EntryKind, EntryView, FileFailure, RequestPage, RequestView,
-    StateView, StatusView, SurveyView, TransferState, TransferView,
+    Accept, ContactView, Direction, EntryKind, EntryView, FileFailure, Offer, RequestPage,
+    RequestView, StateView, StatusView, SurveyView, TransferState, TransferView,
 };
 pub use wire_path::WirePath;
 

@@ -46,6 +46,7 @@ use crate::supervisor::{self, Watchdog};
 use crate::transfer::{Engine, TransferId, Unrouted};
 
 pub(crate) use self::people::{ContactChange, Person};
+pub(crate) use self::requests::Consent;
 pub(crate) use self::spooled::Spooled;
 
 /// Where an answer to a control call goes. A client that is gone does not need it.
@@ -74,7 +75,13 @@ pub(crate) enum Event {
     /// Somebody who is to become a contact was looked up.
     Found { person: Person, answer: Answer },
     /// The sender of an accepted request was reached.
-    Reached { id: TransferId, dest_dir: PathBuf, always: bool, session: Session, answer: Answer },
+    Reached {
+        id: TransferId,
+        dest_dir: PathBuf,
+        consent: Consent,
+        session: Session,
+        answer: Answer,
+    },
     /// The sender of a request that an answer must reach was not found.
     NotReached { id: TransferId },
     /// What is to be sent is there.
@@ -301,8 +308,8 @@ impl Daemon {
             }
             Event::ContactsLoaded { contacts, answer } => self.on_contacts_loaded(contacts, answer),
             Event::Found { person, answer } => self.on_found(person, answer),
-            Event::Reached { id, dest_dir, always, session, answer } => {
-                self.start_receiving(id, dest_dir, always, session, answer);
+            Event::Reached { id, dest_dir, consent, session, answer } => {
+                self.start_receiving(id, dest_dir, consent, session, answer);
             }
             Event::NotReached { id } => self.show_request(id),
             Event::SourcesFound { to, plan, answer } => self.on_sources_found(&to, plan, answer),

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bystanders;
+mod consent;
 mod frames;
 mod impostors;
 mod last_word;

@@ -120,6 +120,24 @@ impl Outside {
         clicks.into_iter().for_each(|click| self.perform(click));
     }
 
+    /// A button was clicked.
+    #[cfg_attr(target_os = "macos", allow(dead_code, reason = "there are no buttons there"))]
+    fn clicked(&self, handle: &Handle, key: &str) {
+        let mut click = None;
+        self.notifier.change(|board| {
+            click = board.clicked(handle, key);
+            true
+        });
+        if let Some(click) = click {
+            self.perform(click);
+        }
+    }
+
+    /// A note could not be shown.
+    fn not_shown(&self, topic: &Topic) {
+        self.notifier.with(|board| board.not_shown(topic, Instant::now()));
+    }
+
     /// Does what was clicked. What goes wrong is shown.
     fn perform(&self, click: Click) {
         let outside = self.clone();

@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
-/// One thing that a person can ask for in the menu. It carries the ids it is about, so that a click
-/// on a menu that has changed meanwhile never means something else.
+use filefleet_ctl::proto::Offer;
+
+/// One thing that a person can ask for in the menu. It carries the ids it is about, and how much
+/// was shown, so that a click on a menu that has changed meanwhile never means something else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Take what a request offers; with `always`, everything from its sender from now on.
-    Accept { id: String, always: bool },
+    Accept { id: String, always: bool, seen: Offer },
     /// Refuse a request.
     Decline { id: String },
     /// Ask for files, then for a contact unless there is one already.

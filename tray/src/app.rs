@@ -70,7 +70,9 @@ impl App {
 
     fn click(&mut self, action: Action) -> Option<Effect> {
         let effect = match action {
-            Action::Accept { id, always } => Effect::Call(Call::Accept { id, to: None, always }),
+            Action::Accept { id, always, seen } => {
+                Effect::Call(Call::Accept { id, to: None, always, seen: Some(seen) })
+            }
             Action::Decline { id } => Effect::Call(Call::Decline { id }),
             Action::Cancel { id } => Effect::Call(Call::Cancel { id }),
             Action::Set { key, value } => {

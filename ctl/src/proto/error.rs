@@ -56,6 +56,8 @@ pub enum ErrorCode {
     NoSuchTransfer,
     /// No waiting request has that id.
     NoSuchRequest,
+    /// The request offers more than was shown to whoever accepted it.
+    RequestChanged,
     /// No contact has that name.
     NoSuchContact,
     /// An argument of the call cannot be right.

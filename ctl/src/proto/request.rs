@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Accept, SendOptions, WirePath};
+use super::{Accept, Offer, SendOptions, WirePath};
 
 /// One request: `{"id":1,"method":"send","params":{…}}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -102,6 +102,11 @@ pub enum Call {
         /// Whether everything that its sender sends is taken from now on, without asking.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         always: bool,
+        /// What the person who accepts was shown: if the request offers more by now, it goes on
+        /// waiting, and the answer is [`ErrorCode::RequestChanged`](super::ErrorCode). Without,
+        /// whatever it offers is taken.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seen: Option<Offer>,
     },
     /// Refuse a request: `Reply::Done`.
     Decline {

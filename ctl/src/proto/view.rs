@@ -240,6 +240,34 @@ pub struct RequestView {
     pub received_at: u64,
 }
 
+impl RequestView {
+    /// How much it offers, for whoever shows it.
+    #[must_use]
+    pub fn offer(&self) -> Offer {
+        Offer { files: self.files, bytes: self.bytes, total_known: self.total_known }
+    }
+}
+
+/// How much a request offers. Its sender may say so anew until it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// As of [`RequestView`].
+    pub files: u64,
+    /// As of [`RequestView`].
+    pub bytes: u64,
+    /// As of [`RequestView`].
+    pub total_known: bool,
+}
+
+impl Offer {
+    /// Whether whoever agreed to this has agreed to `other`.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        let is_open = !other.total_known && self.total_known;
+        !is_open && other.files <= self.files && other.bytes <= self.bytes
+    }
+}
+
 /// A part of a request's manifest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RequestPage {

@@ -70,7 +70,7 @@ fn requests_are_listed_and_answered_by_a_part_of_their_id() {
     let to = Some(user.folder().join("in").into());
     let calls: Vec<_> =
         (0..6).map(|_| daemon.next_call()).filter(|call| *call != Call::Requests).collect();
-    let accepted = Call::Accept { id: "3f2a".to_owned(), to, always: true };
+    let accepted = Call::Accept { id: "3f2a".to_owned(), to, always: true, seen: None };
     assert_eq!(calls, [accepted, Call::Decline { id: "3e00".to_owned() }]);
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use filefleet_ctl::proto::{Call, ControlError, ErrorCode, Event as Shown, Reply, WirePath};
 
 use super::error;
-use crate::daemon::{Answer, ContactChange, Daemon};
+use crate::daemon::{Answer, Consent, ContactChange, Daemon};
 
 impl Daemon {
     /// Answers a call, now or when what it takes is done.
@@ -24,8 +24,9 @@ impl Daemon {
             }
             Call::Survey { paths, options } => return self.survey(&paths, &options, answer),
             Call::Retry { id } => return self.retry(&id, answer),
-            Call::Accept { id, to, always } => {
-                return self.accept(&id, to.as_ref().map(path), always, answer);
+            Call::Accept { id, to, always, seen } => {
+                let consent = Consent { always, seen };
+                return self.accept(&id, to.as_ref().map(path), consent, answer);
             }
             Call::RequestShow { id, offset, limit } => {
                 return self.request_page(&id, offset, limit, answer);

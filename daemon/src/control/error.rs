@@ -75,6 +75,11 @@ pub(crate) fn no_such_request() -> ControlError {
     new(ErrorCode::NoSuchRequest, "there is no such request").with_hint("see 'ffctl requests'")
 }
 
+pub(crate) fn request_changed() -> ControlError {
+    new(ErrorCode::RequestChanged, "more is offered by now than was shown")
+        .with_hint("the request still waits: look at it again")
+}
+
 pub(crate) fn no_such_contact(name: &Name) -> ControlError {
     new(ErrorCode::NoSuchContact, format!("'{name}' is no contact"))
         .with_hint(format!("'ffctl contacts set {name} --accept ask' looks them up and adds them"))

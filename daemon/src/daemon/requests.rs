@@ -23,6 +23,8 @@ use crate::transfer::progress::Fault;
 use crate::transfer::proto::{Answer as WireAnswer, Envelope, Message, Preview, Totals};
 use crate::transfer::{Reason, TransferId, Turn, Unrouted};
 
+pub(crate) use self::answers::Consent;
+
 /// A request that waits for a person.
 #[derive(Debug)]
 pub(super) struct Request {

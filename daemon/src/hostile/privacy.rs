@@ -56,7 +56,7 @@ async fn a_stranger_learns_no_address_and_draws_no_probe_before_somebody_accepts
     assert_eq!(nothing, Err(ErrorKind::WouldBlock));
 
     // Accepted, he learns where Bob is and is looked for where he says.
-    scene.bob.done(Call::Accept { id: id.to_string(), to: None, always: false }).await;
+    scene.bob.done(Call::Accept { id: id.to_string(), to: None, always: false, seen: None }).await;
     let heard = loop {
         let message = link.hear_message().await;
         if message.kind == Kind::SIGNAL {

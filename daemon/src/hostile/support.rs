@@ -8,8 +8,8 @@ use std::{
 };
 
 use filefleet_ctl::{
-    Client, Home,
-    proto::{Accept, Call, Change, Event, Reply, RequestView, TransferView},
+    Client, ClientError, Home,
+    proto::{Accept, Call, Change, ErrorCode, Event, Reply, RequestView, TransferView},
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -103,6 +103,15 @@ impl Victim {
 
     pub(super) async fn done(&self, call: Call) {
         assert_eq!(self.call(call).await, Reply::Done);
+    }
+
+    /// Why a call is refused.
+    pub(super) async fn refused(&self, call: Call) -> ErrorCode {
+        let mut client = self.client().await;
+        match soon(client.call(call)).await {
+            Err(ClientError::Refused(error)) => error.code,
+            answer => panic!("not refused: {answer:?}"),
+        }
     }
 
     /// Takes what this person sends, without asking.

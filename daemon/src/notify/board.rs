@@ -12,7 +12,7 @@ use filefleet_ctl::proto::{
 };
 
 use super::budget::Budget;
-use super::note::{Click, Note};
+use super::note::{Click, Note, accepts};
 
 /// The setting that says what is shown.
 const SETTING: &str = "notifications";
@@ -23,6 +23,10 @@ const MAX_AT_START: usize = 3;
 /// The least time between two changes of one note: whoever sends may say how much as often as they
 /// like.
 const PACE: Duration = Duration::from_secs(1);
+/// How long a desktop that could not show a note is left alone at first, and at most: whoever has none
+/// is not woken for it, and one that comes late makes itself known.
+const FIRST_RETRY: Duration = Duration::from_secs(30);
+const LAST_RETRY: Duration = Duration::from_secs(3600);
 /// Signals about a note that may come before its handle is known.
 const MAX_EARLY: usize = 64;
 
@@ -98,9 +102,11 @@ pub(super) struct Board {
     /// Requests without a note of their own.
     more: BTreeSet<String>,
     budget: Budget,
-    /// Whether the desktop could not show the last note: it is tried again when there is another one,
-    /// or another desktop.
-    stalled: bool,
+    /// Until when nothing is shown, since the desktop could not show the last note. Another note, or
+    /// another desktop, ends it at once.
+    stalled_until: Option<Instant>,
+    /// How often in a row it could not.
+    failures: u32,
     /// Whether a note is just being shown, whose handle comes with the desktop's answer.
     showing: bool,
     /// What was said meanwhile about handles that are not known: the key of a click, or that it closed.
@@ -236,7 +242,7 @@ impl Board {
     }
 
     fn add(&mut self, topic: Topic, note: Note) -> bool {
-        self.stalled = false;
+        self.stalled_until = None;
         self.entries.push(Entry {
             topic,
             note,
@@ -263,7 +269,7 @@ impl Board {
         if let Some(handle) = self.closing.pop() {
             return Some(Change::Close(handle));
         }
-        if self.stalled {
+        if self.stalled_until > Some(now) {
             return None;
         }
         let is_due = |entry: &&mut Entry| entry.pending && entry.not_before <= Some(now);
@@ -276,8 +282,8 @@ impl Board {
 
     /// When there will be something to do, if nothing happens before.
     pub(super) fn due(&self) -> Option<Instant> {
-        let pending = self.entries.iter().filter(|entry| entry.pending && !self.stalled);
-        pending.filter_map(|entry| entry.not_before).min()
+        let pending = self.entries.iter().filter(|entry| entry.pending);
+        pending.filter_map(|entry| entry.not_before.max(self.stalled_until)).min()
     }
 
     /// It is on the screen. What was clicked already, before the desktop's answer was here.
@@ -286,7 +292,7 @@ impl Board {
             Some(entry) => entry.shown = Some(handle),
             None => self.closing.push(handle),
         }
-        self.showing = false;
+        (self.showing, self.failures) = (false, 0);
         let mut clicks = Vec::new();
         for (handle, key) in std::mem::take(&mut self.early) {
             match key {
@@ -297,14 +303,21 @@ impl Board {
         clicks
     }
 
-    /// It could not be shown. What waits for an answer is shown when there is hope.
-    pub(super) fn not_shown(&mut self, topic: &Topic) {
-        (self.stalled, self.showing) = (true, false);
+    /// It could not be shown. What waits for an answer is tried again, more and more seldom.
+    pub(super) fn not_shown(&mut self, topic: &Topic, now: Instant) {
+        self.showing = false;
+        self.stall(now);
         self.early.clear();
         if let Some(entry) = self.entry(topic) {
             entry.pending = true;
         }
         self.entries.retain(|entry| entry.topic.waits() || entry.shown.is_some());
+    }
+
+    fn stall(&mut self, now: Instant) {
+        let pause = FIRST_RETRY.saturating_mul(1 << self.failures.min(u32::BITS - 1));
+        self.stalled_until = Some(now + pause.min(LAST_RETRY));
+        self.failures = self.failures.saturating_add(1);
     }
 
     /// It has gone from the screen: a person closed it, or its time was over.
@@ -332,7 +345,7 @@ impl Board {
 
     /// From now on this one shows notes, or nobody if it is empty; what others showed is gone.
     #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only there it can change"))]
-    pub(super) fn served_by(&mut self, server: &str) -> bool {
+    pub(super) fn served_by(&mut self, server: &str, now: Instant) -> bool {
         let elsewhere = |handle: &Handle| handle.server != server;
         self.closing.retain(|handle| !elsewhere(handle));
         self.entries
@@ -342,18 +355,28 @@ impl Board {
                 (entry.shown, entry.pending, entry.not_before) = (None, true, None);
             }
         }
-        self.stalled = server.is_empty();
-        !self.stalled
+        match server.is_empty() {
+            true => self.stall(now),
+            false => (self.stalled_until, self.failures) = (None, 0),
+        }
+        true
     }
 
-    /// What a click means: nothing unless this very note is on the screen with this very button.
+    /// What a click means: nothing unless this very note is on the screen with this very button. Who
+    /// accepts more than was shown, or less, is shown how it stands instead.
     pub(super) fn clicked(&mut self, handle: &Handle, key: &str) -> Option<Click> {
         if self.is_early(handle, Some(key)) {
             return None;
         }
         let shown = |entry: &&mut Entry| entry.shown.as_ref() == Some(handle);
         let entry = self.entries.iter_mut().find(shown)?;
-        let button = entry.note.buttons.iter().find(|button| button.key == key)?;
+        let Some(button) = entry.note.buttons.iter().find(|button| button.key == key) else {
+            if matches!(&entry.topic, Topic::Request(id) if accepts(key, id)) {
+                (entry.pending, entry.not_before) = (true, None);
+                self.closing.extend(entry.shown.take());
+            }
+            return None;
+        };
         // One answer to one request; what has arrived can be opened again and again.
         let is_first = !std::mem::replace(&mut entry.answered, true);
         (is_first || !entry.topic.waits()).then(|| button.click.clone())

@@ -1,7 +1,7 @@
 //! Linux: notifications as the Desktop Notifications Specification 1.2 has them, over the session bus.
 //!
-//! The bus is looked for when there is something to show, and nothing is asked again while nobody
-//! answers: the board waits for the next note, or for a notification server to appear.
+//! The bus is looked for when there is something to show. While nobody answers, little is asked again:
+//! the board waits for the next note, for a notification server to appear, or longer and longer.
 
 mod bus;
 mod opening;
@@ -69,7 +69,7 @@ impl Screen {
                     Ok(handle) => self.outside.shown(&topic, handle),
                     Err(error) => {
                         tracing::debug!(%error, "nothing shows notifications here");
-                        self.outside.notifier.with(|board| board.not_shown(&topic));
+                        self.outside.not_shown(&topic);
                     }
                 }
             }

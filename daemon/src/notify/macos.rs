@@ -32,7 +32,7 @@ pub(super) async fn run(outside: Outside) {
             let handle = Handle { server: String::new(), id: id.unwrap_or(shown) };
             match is_shown {
                 true => outside.shown(&topic, handle),
-                false => outside.notifier.with(|board| board.not_shown(&topic)),
+                false => outside.not_shown(&topic),
             }
         }
         tokio::select! {

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use filefleet_ctl::proto::{Call, Direction, RequestView, TransferState, TransferView};
+use filefleet_ctl::proto::{Call, Direction, Offer, RequestView, TransferState, TransferView};
 use filefleet_ctl::{format, text};
 
 /// Names of files that a request shows.
@@ -30,7 +30,8 @@ pub(super) struct Note {
 }
 
 /// What can be clicked. The key names the request or transfer, so that a click that reaches the wrong
-/// notification means nothing.
+/// notification means nothing. The one that accepts says how much was shown as well: a click on a note
+/// that another is just taking the place of means no more than what stood there.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Button {
     pub(super) key: String,
@@ -53,14 +54,15 @@ impl Note {
     pub(super) fn request(request: &RequestView) -> Self {
         let id = &request.id;
         let amount = format::amount(request.files, request.bytes, request.total_known);
-        let accept = Call::Accept { id: id.clone(), to: None, always: false };
+        let offer = request.offer();
+        let accept = Call::Accept { id: id.clone(), to: None, always: false, seen: Some(offer) };
         let device = text::brief(&request.device, MAX_NAME);
         let what = request.text.as_deref().map_or_else(|| names(request), words);
         Self {
             summary: format!("{} wants to send {amount}", name(&request.from)),
             body: format!("{what}\n{} at {device}", format::standing(request)),
             buttons: vec![
-                Button::new("accept", id, "Accept", Click::Call(accept)),
+                Button { key: accept_key(id, offer), label: "Accept", click: Click::Call(accept) },
                 Button::new("decline", id, "Decline", {
                     Click::Call(Call::Decline { id: id.clone() })
                 }),
@@ -126,6 +128,19 @@ impl Button {
     fn new(kind: &str, id: &str, label: &'static str, click: Click) -> Self {
         Self { key: format!("{kind}:{id}"), label, click }
     }
+}
+
+const ACCEPT: &str = "accept:";
+
+fn accept_key(id: &str, Offer { files, bytes, total_known }: Offer) -> String {
+    let extent = if total_known { "all" } else { "more" };
+    format!("{ACCEPT}{id}:{files}:{bytes}:{extent}")
+}
+
+/// Whether a key is that of a button that accepts this request, however much was shown of it.
+pub(super) fn accepts(key: &str, id: &str) -> bool {
+    let seen = key.strip_prefix(ACCEPT).and_then(|rest| rest.strip_prefix(id));
+    seen.is_some_and(|seen| seen.starts_with(':'))
 }
 
 fn name(name: &str) -> String {

@@ -50,7 +50,7 @@ pub(super) async fn run(outside: Outside) {
                 Ok(()) => outside.shown(&topic, handle),
                 Err(error) => {
                     tracing::debug!(error, "Windows shows no notifications");
-                    outside.notifier.with(|board| board.not_shown(&topic));
+                    outside.not_shown(&topic);
                 }
             }
         }
@@ -64,12 +64,10 @@ pub(super) async fn run(outside: Outside) {
 }
 
 fn on_response(outside: &Outside, Response { handle, key }: &Response) {
-    let clicked = key.as_deref();
-    let click = clicked.and_then(|key| outside.notifier.with(|board| board.clicked(handle, key)));
-    outside.notifier.with(|board| board.closed(handle));
-    if let Some(click) = click {
-        outside.perform(click);
+    if let Some(key) = key {
+        outside.clicked(handle, key);
     }
+    outside.notifier.with(|board| board.closed(handle));
 }
 
 /// Shows a toast, and leaves a thread that waits for what becomes of it.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use filefleet_ctl::proto::Offer;
 use filefleet_ctl::testing;
 
 use super::*;
@@ -78,11 +79,12 @@ fn a_desktop_without_dialogs_is_told_about() {
 fn every_answer_is_asked_of_the_daemon() {
     let mut app = app();
     let id = || "00ff".to_owned();
-    let accept = |always| Call::Accept { id: id(), to: None, always };
+    let seen = Offer { files: 2, bytes: 10, total_known: true };
+    let accept = |always| Call::Accept { id: id(), to: None, always, seen: Some(seen) };
     let set = Call::ConfigSet { key: "receiving".to_owned(), value: "paused".to_owned() };
     for (action, call) in [
-        (Action::Accept { id: id(), always: false }, accept(false)),
-        (Action::Accept { id: id(), always: true }, accept(true)),
+        (Action::Accept { id: id(), always: false, seen }, accept(false)),
+        (Action::Accept { id: id(), always: true, seen }, accept(true)),
         (Action::Decline { id: id() }, Call::Decline { id: id() }),
         (Action::Cancel { id: id() }, Call::Cancel { id: id() }),
         (Action::Set { key: "receiving", value: "paused" }, set),

@@ -25,7 +25,8 @@ fn request(request: &RequestView) -> Item {
     }
     items.push(Item::text(format!("{} at {}", format::standing(request), shown(&request.device))));
     items.push(Item::Separator);
-    let accept = |always| Action::Accept { id: request.id.clone(), always };
+    let seen = request.offer();
+    let accept = |always| Action::Accept { id: request.id.clone(), always, seen };
     items.push(Item::button("Accept", accept(false)));
     items.push(Item::button("Accept and always trust", accept(true)));
     items.push(Item::button("Decline", Action::Decline { id: request.id.clone() }));

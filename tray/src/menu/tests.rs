@@ -110,7 +110,8 @@ Recent >
     let to = Some("bob".to_owned());
     assert_eq!(action(&menu, &["Send to", "● bob"]), Action::SendFiles { to });
     let asked = "eve wants to send at least 2 files, 10 B";
-    let accept = Action::Accept { id: "7".to_owned(), always: true };
+    let seen = testing::request("7", "eve").offer();
+    let accept = Action::Accept { id: "7".to_owned(), always: true, seen };
     assert_eq!(action(&menu, &[asked, "Accept and always trust"]), accept);
 }
 

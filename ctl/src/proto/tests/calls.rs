@@ -83,11 +83,19 @@ fn transfers() {
     assert_call(Call::Cancel { id: id() }, r#""method":"cancel","params":{"id":"00ff"}"#);
     assert_call(Call::Retry { id: id() }, r#""method":"retry","params":{"id":"00ff"}"#);
     assert_call(Call::Decline { id: id() }, r#""method":"decline","params":{"id":"00ff"}"#);
-    let accept = |to, always| Call::Accept { id: id(), to, always };
+    let accept = |to, always| Call::Accept { id: id(), to, always, seen: None };
     assert_call(accept(None, false), r#""method":"accept","params":{"id":"00ff"}"#);
     assert_call(
         accept(Some(Path::new("/in").into()), true),
         r#""method":"accept","params":{"id":"00ff","to":"/in","always":true}"#,
+    );
+    let seen = Some(Offer { files: 2, bytes: 10, total_known: true });
+    assert_call(
+        Call::Accept { id: id(), to: None, always: false, seen },
+        concat!(
+            r#""method":"accept","params":{"id":"00ff","#,
+            r#""seen":{"files":2,"bytes":10,"total_known":true}}"#,
+        ),
     );
     assert_call(
         Call::RequestShow { id: id(), offset: 500, limit: MAX_PAGE },

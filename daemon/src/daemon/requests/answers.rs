@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use filefleet_ctl::proto::{ControlError, ErrorCode, Event as Shown, Reply, TransferState};
+use filefleet_ctl::proto::{ControlError, ErrorCode, Event as Shown, Offer, Reply, TransferState};
 use filefleet_server::protos::name::Name;
 use tokio::sync::oneshot;
 
@@ -17,10 +17,24 @@ use crate::store::{Incoming, RequestRecord};
 use crate::transfer::proto::{Answer as WireAnswer, Envelope, Message, Totals};
 use crate::transfer::{Reason, TransferId};
 
+/// What a person agrees to who accepts a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Consent {
+    /// What this sender sends is taken from then on.
+    pub(crate) always: bool,
+    /// How much they were shown; anything without.
+    pub(crate) seen: Option<Offer>,
+}
+
 impl Daemon {
-    /// A person accepts: the sender is reached, wherever it is by now, and told. With `always`, what
-    /// this sender sends is taken from then on.
-    pub(crate) fn accept(&mut self, id: &str, to: Option<PathBuf>, always: bool, answer: Answer) {
+    /// A person accepts: the sender is reached, wherever it is by now, and told.
+    pub(crate) fn accept(
+        &mut self,
+        id: &str,
+        to: Option<PathBuf>,
+        consent: Consent,
+        answer: Answer,
+    ) {
         let found = self
             .find_request(id)
             .map(|request| (request.record.id, name_of(request), request.record.identity));
@@ -28,13 +42,16 @@ impl Daemon {
             Ok((id, Ok(name), identity)) => (id, name, identity),
             Ok((_, Err(error), _)) | Err(error) => return drop(answer.send(Err(error))),
         };
+        if !self.is_covered(id, &consent) {
+            return self.ask_again(id, answer);
+        }
         let contact = self.contacts.get(&name).filter(|contact| contact.identity == identity);
         let own_dir = contact.and_then(|contact| contact.dest_dir.clone());
         let dest_dir = to.or(own_dir).unwrap_or_else(|| self.received_dir());
         let peers = self.peers.clone();
         self.spawn(async move {
             match peers.session(&name, Some(identity)).await {
-                Ok(session) => Some(Event::Reached { id, dest_dir, always, session, answer }),
+                Ok(session) => Some(Event::Reached { id, dest_dir, consent, session, answer }),
                 Err(failure) => {
                     let _ = answer.send(Err(error::of_connect(&name, &failure)));
                     Some(Event::NotReached { id })
@@ -50,7 +67,7 @@ impl Daemon {
             self.requests.values().filter(|r| self.is_welcome(r)).map(id_of).collect();
         for id in ids {
             let (nobody, _) = oneshot::channel();
-            self.accept(&id.to_string(), None, false, nobody);
+            self.accept(&id.to_string(), None, Consent::default(), nobody);
         }
     }
 
@@ -76,15 +93,31 @@ impl Daemon {
         }
     }
 
+    /// Whether what a request offers is what a person has agreed to.
+    fn is_covered(&self, id: TransferId, consent: &Consent) -> bool {
+        let (request, seen) = (self.requests.get(&id), consent.seen);
+        request.zip(seen).is_none_or(|(request, seen)| seen.covers(&request.record.view.offer()))
+    }
+
+    /// Shows a request once more, to whoever has accepted less than it offers.
+    fn ask_again(&mut self, id: TransferId, answer: Answer) {
+        self.show_request(id);
+        let _ = answer.send(Err(error::request_changed()));
+    }
+
     /// The sender of an accepted request was reached.
     pub(in crate::daemon) fn start_receiving(
         &mut self,
         id: TransferId,
         dest_dir: PathBuf,
-        always: bool,
+        consent: Consent,
         session: Session,
         answer: Answer,
     ) {
+        // Reaching it took its time.
+        if !self.is_covered(id, &consent) {
+            return self.ask_again(id, answer);
+        }
         let Some(request) = self.requests.get(&id) else {
             return drop(answer.send(Err(error::no_such_request())));
         };
@@ -92,7 +125,7 @@ impl Daemon {
         let totals = Totals { files: view.files, bytes: view.bytes, exact: view.total_known };
         let max_bytes = self.sender(&session).max_bytes.or(self.settings.max_size());
         self.pin(&session);
-        if always {
+        if consent.always {
             self.trust(&session);
         }
         let label = view::label_of_names(&view.names);

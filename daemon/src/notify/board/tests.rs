@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use filefleet_ctl::proto::{Call, ControlError, ErrorCode, WirePath};
+use filefleet_ctl::proto::{Call, ControlError, ErrorCode, Offer, WirePath};
 use filefleet_ctl::testing;
 
 use super::*;
@@ -74,10 +74,10 @@ impl Screen {
     /// The server is another one, which shows nothing yet.
     fn restart(&mut self, server: &'static str) {
         self.notes.clear();
-        self.board.served_by("");
+        self.board.served_by("", self.now);
         self.draw();
         (self.server, self.last_id) = (server, 0);
-        self.board.served_by(server);
+        self.board.served_by(server, self.now);
         self.draw();
     }
 }
@@ -102,8 +102,19 @@ fn received(id: &str) -> [Event; 2] {
     })
 }
 
+/// The key of the button that accepts the first state of a [`request`].
+fn accept_key(id: &str) -> String {
+    format!("accept:{id}:2:10:more")
+}
+
 fn accept(id: &str) -> Option<Click> {
-    Some(Click::Call(Call::Accept { id: id.to_owned(), to: None, always: false }))
+    let seen = Some(Offer { files: 2, bytes: 10, total_known: false });
+    Some(Click::Call(Call::Accept { id: id.to_owned(), to: None, always: false, seen }))
+}
+
+/// More is known of a request.
+fn grown(id: &str, files: u64) -> Event {
+    Event::Request(RequestView { known: true, files, ..testing::request(id, "bob") })
 }
 
 #[test]
@@ -112,9 +123,9 @@ fn a_request_is_shown_answered_and_gone() {
     screen.learn(request("a"));
     assert_eq!(screen.summaries(), ["bob wants to send at least 2 files, 10 B"]);
     let handle = screen.handle_of("a");
-    assert_eq!(screen.board.clicked(&handle, "accept:a"), accept("a"));
+    assert_eq!(screen.board.clicked(&handle, &accept_key("a")), accept("a"));
     // A second click is none.
-    assert_eq!(screen.board.clicked(&handle, "accept:a"), None);
+    assert_eq!(screen.board.clicked(&handle, &accept_key("a")), None);
     screen.learn(gone("a"));
     assert!(screen.notes.is_empty());
 }
@@ -124,13 +135,14 @@ fn a_click_counts_only_for_the_very_note_that_is_shown() {
     let mut screen = Screen::new();
     screen.learn(request("a"));
     let handle = screen.handle_of("a");
-    for key in ["accept:b", "accept", "accept:", "default", ""] {
-        assert_eq!(screen.board.clicked(&handle, key), None, "{key}");
+    let others = ["accept:a", "accept:b", "accept", "accept:", "default", ""].map(str::to_owned);
+    for key in others.into_iter().chain([accept_key("b")]) {
+        assert_eq!(screen.board.clicked(&handle, &key), None, "{key}");
     }
     let elsewhere = Handle { server: ":1.8".to_owned(), ..handle.clone() };
-    assert_eq!(screen.board.clicked(&elsewhere, "accept:a"), None);
+    assert_eq!(screen.board.clicked(&elsewhere, &accept_key("a")), None);
     let other = Handle { id: handle.id + 1, ..handle };
-    assert_eq!(screen.board.clicked(&other, "accept:a"), None);
+    assert_eq!(screen.board.clicked(&other, &accept_key("a")), None);
 }
 
 #[test]
@@ -139,7 +151,7 @@ fn a_click_may_overtake_the_word_that_its_note_is_shown() {
     board.learn(&request("a"), now);
     let Some(Change::Show { topic, .. }) = board.next(now) else { panic!("nothing to show") };
     let handle = |id| Handle { server: SERVER.to_owned(), id };
-    assert_eq!(board.clicked(&handle(1), "accept:a"), None);
+    assert_eq!(board.clicked(&handle(1), &accept_key("a")), None);
     board.closed(&handle(1));
     // And so may a lie about another one.
     for _ in 0..1_000 {
@@ -148,7 +160,7 @@ fn a_click_may_overtake_the_word_that_its_note_is_shown() {
     assert_eq!(board.early.len(), MAX_EARLY);
     assert_eq!(board.shown(&topic, handle(1)), [accept("a").unwrap()]);
     assert_eq!(board.next(now + PACE), None);
-    assert_eq!(board.clicked(&handle(1), "accept:a"), None);
+    assert_eq!(board.clicked(&handle(1), &accept_key("a")), None);
 }
 
 #[test]
@@ -157,11 +169,10 @@ fn closing_answers_nothing_and_is_not_undone() {
     screen.learn(request("a"));
     let handle = screen.handle_of("a");
     screen.close(&handle);
-    assert_eq!(screen.board.clicked(&handle, "accept:a"), None);
+    assert_eq!(screen.board.clicked(&handle, &accept_key("a")), None);
     // More is known of it; that is no reason to come back.
-    let more = RequestView { known: true, files: 99, ..testing::request("a", "bob") };
     screen.later(PACE);
-    screen.learn(Event::Request(more));
+    screen.learn(grown("a", 99));
     screen.restart(":1.9");
     assert!(screen.notes.is_empty());
 }
@@ -171,13 +182,13 @@ fn an_answer_that_does_not_reach_the_sender_brings_the_request_back() {
     let mut screen = Screen::new();
     screen.learn(request("a"));
     let handle = screen.handle_of("a");
-    screen.board.clicked(&handle, "accept:a").unwrap();
+    screen.board.clicked(&handle, &accept_key("a")).unwrap();
     screen.close(&handle);
     screen.later(PACE);
     screen.learn(request("a"));
     let again = screen.handle_of("a");
     assert_ne!(again, handle);
-    assert_eq!(screen.board.clicked(&again, "accept:a"), accept("a"));
+    assert_eq!(screen.board.clicked(&again, &accept_key("a")), accept("a"));
 }
 
 #[test]
@@ -189,27 +200,54 @@ fn a_new_server_with_old_ids_accepts_nothing_by_itself() {
     screen.restart(":1.9");
     assert_eq!(screen.notes.len(), 2);
     for handle in [&a, &b] {
-        assert_eq!(screen.board.clicked(handle, "accept:a"), None);
-        assert_eq!(screen.board.clicked(handle, "accept:b"), None);
+        assert_eq!(screen.board.clicked(handle, &accept_key("a")), None);
+        assert_eq!(screen.board.clicked(handle, &accept_key("b")), None);
     }
     // The first to be shown has the first id again.
     let (first, second) = (screen.handle_of("a"), screen.handle_of("b"));
     assert_eq!((first.id, second.id), (1, 2));
-    assert_eq!(screen.board.clicked(&first, "accept:b"), None);
-    assert_eq!(screen.board.clicked(&first, "accept:a"), accept("a"));
+    assert_eq!(screen.board.clicked(&first, &accept_key("b")), None);
+    assert_eq!(screen.board.clicked(&first, &accept_key("a")), accept("a"));
 }
 
 #[test]
 fn the_server_that_a_note_has_started_does_not_show_it_twice() {
     let mut screen = Screen::new();
     screen.learn(request("a"));
-    screen.board.served_by(SERVER);
+    screen.board.served_by(SERVER, screen.now);
     screen.draw();
     assert_eq!(screen.last_id, 1);
 }
 
 #[test]
-fn without_a_server_requests_wait_and_nothing_is_tried_again_by_itself() {
+fn an_answer_counts_for_what_was_shown_and_for_no_more() {
+    let mut screen = Screen::new();
+    screen.learn(request("a"));
+    let handle = screen.handle_of("a");
+    // The screen still says two files.
+    screen.board.learn(&grown("a", 99), screen.now);
+    assert_eq!(screen.board.clicked(&handle, &accept_key("a")), None);
+    screen.close(&handle);
+    // Now it says more, in a note of its own, at once.
+    assert_eq!(screen.summaries(), ["bob wants to send at least 99 files, 10 B"]);
+    let fresh = screen.handle_of("a");
+    assert_ne!(fresh, handle);
+    assert_eq!(screen.board.clicked(&fresh, &accept_key("a")), None);
+    screen.draw();
+    let fresh = screen.handle_of("a");
+    let seen = Some(Offer { files: 99, bytes: 10, total_known: false });
+    let call = Call::Accept { id: "a".to_owned(), to: None, always: false, seen };
+    let key = "accept:a:99:10:more";
+    assert_eq!(screen.board.clicked(&fresh, key), Some(Click::Call(call)));
+    // To decline, nobody needs to know how much it is.
+    screen.learn(request("b"));
+    let handle = screen.handle_of("b");
+    screen.board.learn(&grown("b", 99), screen.now);
+    assert!(screen.board.clicked(&handle, "decline:b").is_some());
+}
+
+#[test]
+fn without_a_server_requests_wait_and_are_tried_again_more_and_more_seldom() {
     let mut board = Board::default();
     let now = Instant::now();
     board.learn(&request("a"), now);
@@ -217,12 +255,28 @@ fn without_a_server_requests_wait_and_nothing_is_tried_again_by_itself() {
         board.learn(&event, now);
     }
     let Some(Change::Show { topic, .. }) = board.next(now) else { panic!("nothing to show") };
-    board.not_shown(&topic);
-    assert_eq!((board.next(now + PACE * 9), board.due()), (None, None));
-    assert!(board.served_by(SERVER));
+    board.not_shown(&topic, now);
+    assert_eq!((board.next(now + PACE * 9), board.due()), (None, Some(now + FIRST_RETRY)));
+    assert!(board.served_by(SERVER, now));
     assert!(matches!(board.next(now + PACE), Some(Change::Show { .. })));
     // How a transfer ended is old by now.
     assert_eq!(board.next(now + PACE), None);
+
+    let mut then = now + PACE;
+    let mut pauses = Vec::new();
+    for _ in 0..40 {
+        board.not_shown(&topic, then);
+        let due = board.due().unwrap();
+        pauses.push(due - then);
+        then = due;
+        assert!(matches!(board.next(then), Some(Change::Show { .. })));
+    }
+    assert_eq!(pauses[..3], [FIRST_RETRY, FIRST_RETRY * 2, FIRST_RETRY * 4]);
+    assert_eq!(pauses.last(), Some(&LAST_RETRY));
+    // Somebody shows it, and goes.
+    board.shown(&topic, Handle { server: SERVER.to_owned(), id: 1 });
+    board.served_by("", then);
+    assert_eq!(board.due(), Some(then + FIRST_RETRY));
 }
 
 #[test]
@@ -230,8 +284,7 @@ fn a_sender_changes_a_note_no_more_than_once_a_second() {
     let mut screen = Screen::new();
     screen.learn(request("a"));
     for files in 0..10_000 {
-        let more = RequestView { known: true, files, ..testing::request("a", "bob") };
-        assert!(screen.board.learn(&Event::Request(more), screen.now));
+        assert!(screen.board.learn(&grown("a", files), screen.now));
         assert_eq!(screen.board.next(screen.now), None);
     }
     assert_eq!(screen.board.due(), Some(screen.now + PACE));

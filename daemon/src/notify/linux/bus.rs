@@ -1,12 +1,13 @@
 //! The session bus as far as notifications go: calls to whoever shows them, and their signals.
 //!
 //! A server's ids begin anew when it is started again, so a note is known by its server's unique name
-//! on the bus as well: that of the sender of the answer to `Notify`, and of a signal.
+//! on the bus as well, which is also that of the sender of a signal. The server that says what it can
+//! show is the one that is asked to show it, whoever has its other name by then.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_core::Stream;
 use tokio_util::task::AbortOnDropHandle;
@@ -61,10 +62,9 @@ impl Bus {
         note: &Note,
         replaces: Option<&Handle>,
     ) -> zbus::Result<Handle> {
-        let body = match self.takes_markup().await? {
-            true => escaped(&note.body),
-            false => note.body.clone(),
-        };
+        let (server, takes_markup) = self.server().await?;
+        let body = if takes_markup { escaped(&note.body) } else { note.body.clone() };
+        let replaces = replaces.filter(|handle| handle.server == server);
         let replaces = replaces.map_or(0, |handle| handle.id);
         let buttons = note.buttons.iter().flat_map(|button| [button.key.as_str(), button.label]);
         let buttons: Vec<&str> = buttons.collect();
@@ -72,31 +72,29 @@ impl Bus {
         let time = if note.stays { NEVER } else { AS_USUAL };
         let arguments =
             ("FileFleet", replaces, ICON, note.summary.as_str(), body, buttons, hints, time);
-        let answer = self.call("Notify", &arguments).await?;
-        let server = sender(&answer).ok_or(zbus::Error::MissingField)?;
-        Ok(Handle { server, id: answer.body().deserialize()? })
+        let answer = self.call(&server, "Notify", &arguments).await?;
+        Ok(Handle { id: answer.body().deserialize()?, server })
     }
 
-    /// Whether markup in a body acts; where it does not, an escaped text would be shown as it is.
-    async fn takes_markup(&self) -> zbus::Result<bool> {
-        let answer = self.call("GetCapabilities", &()).await?;
+    /// Who shows notes now, by unique name, and whether markup in a body acts there; where it does
+    /// not, an escaped text would be shown as it is.
+    async fn server(&self) -> zbus::Result<(String, bool)> {
+        let answer = self.call(SERVER, "GetCapabilities", &()).await?;
+        let server = sender(&answer).ok_or(zbus::Error::MissingField)?;
         let capabilities: Vec<String> = answer.body().deserialize()?;
-        Ok(capabilities.iter().any(|capability| capability == "body-markup"))
+        Ok((server, capabilities.iter().any(|capability| capability == "body-markup")))
     }
 
     /// Takes a note away from the server that shows it, and from no other.
     pub(super) async fn close(&self, handle: &Handle) -> zbus::Result<()> {
-        let (to, interface) = (Some(handle.server.as_str()), Some(SERVER));
-        let call =
-            self.connection.call_method(to, PATH, interface, "CloseNotification", &handle.id);
-        call.await.map(drop)
+        self.call(&handle.server, "CloseNotification", &handle.id).await.map(drop)
     }
 
-    async fn call<A>(&self, method: &str, arguments: &A) -> zbus::Result<Message>
+    async fn call<A>(&self, to: &str, method: &str, arguments: &A) -> zbus::Result<Message>
     where
         A: serde::Serialize + zbus::zvariant::DynamicType,
     {
-        self.connection.call_method(Some(SERVER), PATH, Some(SERVER), method, arguments).await
+        self.connection.call_method(Some(to), PATH, Some(SERVER), method, arguments).await
     }
 }
 
@@ -142,7 +140,7 @@ async fn listen(mut signals: MessageStream, mut owners: MessageStream, outside: 
             },
         }
     }
-    outside.notifier.change(|board| board.served_by(""));
+    outside.notifier.change(|board| board.served_by("", Instant::now()));
 }
 
 async fn next(messages: &mut MessageStream) -> Option<zbus::Result<Message>> {
@@ -156,10 +154,7 @@ fn on_signal(signal: &Message, outside: &Outside) {
     match header.member().map(|member| member.as_str()) {
         Some("ActionInvoked") => {
             let Ok((id, key)) = signal.body().deserialize::<(u32, String)>() else { return };
-            let handle = Handle { server, id };
-            if let Some(click) = outside.notifier.with(|board| board.clicked(&handle, &key)) {
-                outside.perform(click);
-            }
+            outside.clicked(&Handle { server, id }, &key);
         }
         Some("NotificationClosed") => {
             // With the reason, which makes no difference.
@@ -174,7 +169,7 @@ fn on_signal(signal: &Message, outside: &Outside) {
 fn on_owner(signal: &Message, outside: &Outside) {
     // Name, old owner, new owner.
     if let Ok((_, _, owner)) = signal.body().deserialize::<(String, String, String)>() {
-        outside.notifier.change(|board| board.served_by(&owner));
+        outside.notifier.change(|board| board.served_by(&owner, Instant::now()));
     }
 }
 

@@ -43,7 +43,7 @@ impl Accept {
             return print::run(client, id, self.always).await;
         }
         let to = self.to.as_deref().map(absolute).transpose()?.map(WirePath);
-        client.call(Call::Accept { id, to, always: self.always }).await?;
+        client.call(Call::Accept { id, to, always: self.always, seen: None }).await?;
         Ok(())
     }
 }

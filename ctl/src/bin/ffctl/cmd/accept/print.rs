@@ -80,7 +80,7 @@ async fn receive(
     interrupts: &mut Interrupts,
 ) -> Result<(), CommandError> {
     let to = Some(WirePath::from(folder));
-    client.call(Call::Accept { id: id.to_owned(), to, always }).await?;
+    client.call(Call::Accept { id: id.to_owned(), to, always, seen: None }).await?;
     let mut watch = connect().await?.watch().await?;
     let ended = tokio::select! {
         biased;
