@@ -1,11 +1,13 @@
 //! Windows named pipes.
 //!
-//! The pipe's security descriptor admits its owner only, and the pipe is created as the first of its
-//! name, so that nobody can serve it beside the daemon. Whoever makes a pipe of that name before the
-//! daemon does is found out by clients, who look at its owner before they say anything, and do not let
-//! it act in their name.
+//! The pipe belongs to the user, and its security descriptor admits its owner only; it is created as
+//! the first of its name, so that nobody can serve it beside the daemon. Whoever makes a pipe of that
+//! name before the daemon does is found out by clients, who look at its owner before they say anything,
+//! and do not let it act in their name.
+//!
+//! The owner is named: what an elevated process makes would otherwise be that of all administrators.
 
-mod owner;
+mod user;
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -20,10 +22,11 @@ use interprocess::os::windows::local_socket::ListenerOptionsExt;
 use interprocess::os::windows::named_pipe::local_socket::tokio::Stream as PipeStream;
 use interprocess::os::windows::security_descriptor::SecurityDescriptor;
 use tokio::time::sleep;
-use widestring::u16cstr;
+use widestring::U16CString;
 use windows_sys::Win32::Foundation::ERROR_PIPE_BUSY;
 use windows_sys::Win32::Storage::FileSystem::{FILE_FLAG_OVERLAPPED, SECURITY_IDENTIFICATION};
 
+use self::user::User;
 use super::{ConnectError, ListenError, hash};
 use crate::home::Home;
 
@@ -46,9 +49,10 @@ pub(super) fn make_private(dir: &Path) -> io::Result<()> {
 
 pub(super) fn listen(home: &Home) -> Result<Listener, ListenError> {
     let failed = |error| ListenError::Bind(address(home), error);
+    let user = User::of_this_process().and_then(|user| user.name()).map_err(failed)?;
     // Protected, with one entry: everything to the owner (OW), nothing to anybody else.
-    let owner_only =
-        SecurityDescriptor::deserialize(u16cstr!("D:P(A;;GA;;;OW)")).map_err(failed)?;
+    let owner_only = U16CString::from_str_truncate(format!("O:{user}D:P(A;;GA;;;OW)"));
+    let owner_only = SecurityDescriptor::deserialize(&owner_only).map_err(failed)?;
     let pipe_name = pipe_name(home);
     ListenerOptions::new()
         .name(pipe_name.to_ns_name::<GenericNamespaced>().map_err(failed)?)
@@ -73,7 +77,8 @@ pub(super) async fn connect(home: &Home) -> Result<Stream, ConnectError> {
         _ => ConnectError::Io(address.clone(), error),
     };
     let pipe = pipe.map_err(failed)?;
-    match owner::is_ours(pipe.as_handle()).map_err(failed)? {
+    let user = User::of_this_process().map_err(failed)?;
+    match user.owns(pipe.as_handle()).map_err(failed)? {
         true => Ok(PipeStream::try_from(pipe).map_err(|error| failed(error.into()))?.into()),
         false => Err(ConnectError::Foreign(address)),
     }

@@ -43,3 +43,30 @@ async fn a_second_daemon_learns_that_one_runs() {
     let _first = listen(&home).unwrap();
     assert!(matches!(listen(&home), Err(ListenError::AlreadyRunning { .. })));
 }
+
+/// Not the administrators', of whom an elevated daemon's user is one: neither is a stranger then to the
+/// other.
+#[tokio::test]
+async fn the_pipe_belongs_to_the_user() {
+    let (_dir, home) = home();
+    let _listener = listen(&home).unwrap();
+    let pipe = open(&address(&home)).unwrap();
+    let user = User::of_this_process().unwrap();
+    assert!(user.name().unwrap().starts_with("S-1-5-"));
+    assert!(user.owns(pipe.as_handle()).unwrap());
+}
+
+/// Made by somebody else, or by nobody in particular.
+#[tokio::test]
+async fn a_pipe_of_another_owner_is_not_spoken_to() {
+    let (_dir, home) = home();
+    let administrators =
+        SecurityDescriptor::deserialize(widestring::u16cstr!("O:BAD:(A;;GA;;;WD)"));
+    let name = pipe_name(&home);
+    let _stranger = ListenerOptions::new()
+        .name(name.to_ns_name::<GenericNamespaced>().unwrap())
+        .security_descriptor(administrators.unwrap())
+        .create_tokio()
+        .unwrap();
+    assert!(matches!(connect(&home).await, Err(ConnectError::Foreign(_))));
+}
