@@ -8,7 +8,23 @@
 # where the desktop looks for such, or below the folder that --prefix names, in etc/xdg/autostart.
 set -eu
 
-here=$(cd "$(dirname "$0")" && pwd)
+fail() { echo "install: $*" >&2; exit 2; }
+
+# The same folder, wherever it is named from.
+absolute() {
+    case $1 in
+        '') fail "--prefix needs a folder" ;;
+        *[[:cntrl:]]*) fail "a folder with such a name cannot be in a desktop entry" ;;
+        /*) printf '%s' "$1" ;;
+        *) printf '%s/%s' "${PWD%/}" "$1" ;;
+    esac
+}
+
+# A path as it is written between quotes in "Exec" of a desktop entry, whose values are unescaped once
+# more before that (Desktop Entry Specification, "Value types" and "The Exec key").
+in_exec() { printf '%s' "$1" | sed -e 's/\\/&&&&/g' -e 's/["`$]/\\\\&/g' -e 's/%/%%/g'; }
+
+here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 if [ "$(id -u)" -eq 0 ]; then
     prefix=/usr/local autostart=/etc/xdg/autostart
 else
@@ -17,16 +33,21 @@ fi
 remove=0
 while [ $# -gt 0 ]; do
     case $1 in
-        --prefix) prefix=$2 autostart=$2/etc/xdg/autostart; shift ;;
+        --prefix)
+            [ $# -gt 1 ] || fail "--prefix needs a folder"
+            prefix=$(absolute "$2")
+            autostart=${prefix%/}/etc/xdg/autostart
+            shift
+            ;;
         --uninstall) remove=1 ;;
-        -h | --help) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '1,7p'; exit 0 ;;
-        *) echo "install: unknown argument $1" >&2; exit 2 ;;
+        -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        *) fail "unknown argument $1" ;;
     esac
     shift
 done
 
 # each SOURCE FOLDER MODE: installs one file below the prefix, or removes it.
-each() { put "$1" "$prefix/$2" "$3"; }
+each() { put "$1" "${prefix%/}/$2" "$3"; }
 
 # put SOURCE FOLDER MODE: the same with a whole path.
 put() {
@@ -58,7 +79,12 @@ for icon in "$here"/icons/*/apps/*; do
 done
 # A login may not look for programs below this prefix.
 entry=$(mktemp -d)/filefleet-tray.desktop
-sed "s#^Exec=.*#Exec=\"$prefix/bin/filefleet-tray\"#" "$here/tray/autostart/filefleet-tray.desktop" >"$entry"
+while IFS= read -r line; do
+    case $line in
+        Exec=*) printf 'Exec="%s"\n' "$(in_exec "${prefix%/}/bin/filefleet-tray")" ;;
+        *) printf '%s\n' "$line" ;;
+    esac
+done <"$here/tray/autostart/filefleet-tray.desktop" >"$entry"
 put "$entry" "$autostart" 644
 rm -r "$(dirname "$entry")"
 each "$here/server/filefleet-server.service" share/doc/filefleet 644
@@ -67,7 +93,7 @@ each "$here/LICENSE" share/doc/filefleet 644
 each "$here/README.md" share/doc/filefleet 644
 
 if [ "$remove" -eq 1 ]; then
-    for folder in share/doc/filefleet; do rmdir "$prefix/$folder" 2>/dev/null || true; done
+    rmdir "${prefix%/}/share/doc/filefleet" 2>/dev/null || true
     echo "FileFleet was removed from $prefix"
 else
     echo "FileFleet is in $prefix/bin; next: ffctl service install"
