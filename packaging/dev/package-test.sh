@@ -99,6 +99,23 @@ check_tarball() {
     fail "the tray's entry does not run it"
   "$tree/install.sh" --prefix "$prefix" --uninstall >&2
   equal "$(find "$prefix" ! -type d)" "" "left by --uninstall"
+  check_odd_prefix "$tree"
+}
+
+# A folder named from where one is, with everything that a desktop entry takes for something else.
+check_odd_prefix() {
+  local odd='odd $(id) "`&#%u\ folder'
+  (cd "$scratch" && "$1/install.sh" --prefix "$odd" >&2)
+  local entry=$scratch/$odd/etc/xdg/autostart/filefleet-tray.desktop
+  desktop-file-validate "$entry"
+  equal "$(python3 -c 'import re, sys
+exec_key = re.search("^Exec=\"(.*)\"$", open(sys.argv[1]).read(), re.M)[1]
+string = exec_key.replace("\\\\", "\\")
+print(re.sub(r"\\([\"`$\\])", r"\1", string).replace("%%", "%"))' "$entry")" \
+    "$scratch/$odd/bin/filefleet-tray" "what the tray's entry runs"
+  (cd "$scratch" && "$1/install.sh" --prefix "$odd" --uninstall >&2)
+  equal "$(find "$scratch/$odd" ! -type d)" "" "left by --uninstall"
+  "$1/install.sh" --help | grep -q '^Usage: ./install.sh' || fail "install.sh does not say how it is used"
 }
 
 # --- inside: namespaces of its own, around the fresh root
@@ -172,7 +189,7 @@ queue() {
 in_outbox() { alice transfers --json | grep -q "\"id\":\"$queued\".*\"state\":\"queued\""; }
 
 # Every transfer of a user but the queued one, of which times tell.
-ended() {
+transfers_of() {
   as "$1" ffctl transfers --all --json |
     python3 -c 'import json, sys
 known = json.load(sys.stdin)
@@ -180,10 +197,17 @@ known["transfers"] = [it for it in known["transfers"] if it["id"] != sys.argv[1]
 print(json.dumps(known))' "$queued"
 }
 
-stop_daemons() {
-  alice daemon stop >/dev/null
-  bob daemon stop >/dev/null
+# Which processes run a program, whose path is an extended regular expression.
+runs() {
+  local exe
+  for exe in /proc/[0-9]*/exe; do
+    readlink "$exe" | grep -qxE "$scratch/root$1" || continue
+    exe=${exe#/proc/}
+    echo "${exe%/exe}"
+  done | grep .
 }
+
+ended() { ! runs "$1"; }
 
 # In a root without any graphical library.
 check_tray() {
@@ -202,7 +226,7 @@ kept() {
   for user in alice bob; do
     as "$user" ffctl contacts --json | sed 's/"online":[a-z]*//g'
     as "$user" ffctl invite --json
-    ended "$user"
+    transfers_of "$user"
     as "$user" ffctl contacts show "$([ "$user" = alice ] && echo bob || echo alice)" --json |
       sed 's/"online":[a-z]*//g'
   done
@@ -254,10 +278,18 @@ inside() {
   send after.bin
 
   step "again, then removing and purging"
-  stop_daemons
   stop_server
   system sh -c 'dpkg -i /packages/*.deb' >&2
+  as bob ffctl daemon stop >/dev/null
+  as bob ffctl daemon start >&2
+  # One daemon of before, one of now, and one that is not the package's.
+  system cp /usr/bin/filefleetd /home/alice/
+  as alice env FILEFLEET_HOME=/home/alice/other /home/alice/filefleetd 2>/dev/null &
+  await runs /home/alice/filefleetd
   system dpkg --remove filefleet filefleet-server >&2
+  await ended '/usr/bin/filefleetd( .deleted.)?'
+  runs /home/alice/filefleetd || fail "removing ended what is not its own"
+  kill "$(runs /home/alice/filefleetd)"
   [ -f "$scratch/root/etc/filefleet/server.toml" ] || fail "removing took the configuration"
   [ -d "$scratch/root/var/lib/private/filefleet-server" ] || fail "removing took the server's names"
   system dpkg --purge filefleet filefleet-server >&2
@@ -272,7 +304,7 @@ if [ "${1:-}" = --inside ]; then
   inside
   exit 0
 fi
-case "${1:-}" in -h | --help) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '1,6p'; exit 0 ;; esac
+case "${1:-}" in -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 [ "$(id -u)" -eq 0 ] || fail "needs root, for a root of its own"
 "$root/packaging/dev/needs.sh" package
 programs=$(realpath "${1:-$target/debug}")
