@@ -11,7 +11,7 @@ set -euo pipefail
 
 fail() { echo "bench: $*" >&2; exit 1; }
 case "${1:-}" in
-  -h | --help) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '2,9p'; exit 0 ;;
+  -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
 esac
 [ "$(id -u)" -eq 0 ] || fail "needs root, for network namespaces"
 command -v cargo >/dev/null || fail "Rust is not installed: see https://rustup.rs"

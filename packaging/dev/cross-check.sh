@@ -99,7 +99,7 @@ check_tarballs() {
 }
 
 case ${1:-} in
-  -h | --help) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '1,9p'; exit 0 ;;
+  -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
   --release) profile=release built_so=(--release) rust_flags=-Clink-self-contained=no; shift ;;
 esac
 parts=("$@")

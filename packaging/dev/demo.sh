@@ -6,7 +6,7 @@
 # Usage: packaging/dev/demo.sh [PATH]
 set -euo pipefail
 
-usage() { sed -n 's/^# \{0,1\}//p' "$0" | sed -n '2,7p'; }
+usage() { sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; }
 case "${1:-}" in -h | --help) usage; exit 0 ;; esac
 [ $# -le 1 ] || { usage >&2; exit 2; }
 [ $# -eq 0 ] || [ -e "$1" ] || { echo "demo: no such file or folder: $1" >&2; exit 1; }

@@ -33,7 +33,7 @@ case "${1:-}" in
   test) wanted=("${test[@]}") ;;
   cross) wanted=("${cross[@]}") ;;
   package) wanted=("${package[@]}") ;;
-  *) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '2,5p' >&2; exit 2 ;;
+  *) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
 
 PATH=$PATH:/usr/sbin:/sbin
@@ -41,6 +41,20 @@ missing=()
 for pair in "${wanted[@]}"; do
   command -v "${pair#*:}" >/dev/null || [ -f "${pair#*:}" ] || missing+=("${pair%%:*}")
 done
+
+# Debian's Rust has a newer version than that of the release among its updates; old lists of packages
+# do not know it.
+rust=(rustc-web cargo-web rust-web-clippy rust-web-src)
+rust_is_old() {
+  local wanted
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../../Cargo.toml")
+  ! { echo "$wanted" && /usr/bin/rustc --version | cut -d ' ' -f 2; } | sort --check=quiet --version-sort
+}
+fresh_lists=0
+if [ "${1:-}" = cross ] && { [ ! -x /usr/bin/rustc ] || rust_is_old; }; then
+  missing+=("${rust[@]}")
+  fresh_lists=1
+fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 command -v apt-get >/dev/null || {
@@ -51,5 +65,11 @@ as_root=()
 [ "$(id -u)" -eq 0 ] || as_root=(sudo)
 echo "== installing ${missing[*]}" >&2
 export DEBIAN_FRONTEND=noninteractive
+update() { "${as_root[@]}" apt-get update -qq; }
 install() { "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; }
-install 2>/dev/null || { "${as_root[@]}" apt-get update -qq && install; }
+[ "$fresh_lists" -eq 0 ] || update
+install 2>/dev/null || { update && install; }
+[ "$fresh_lists" -eq 0 ] || ! rust_is_old || {
+  echo "needs: $(/usr/bin/rustc --version) is older than the workspace needs" >&2
+  exit 1
+}

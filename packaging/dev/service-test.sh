@@ -7,7 +7,7 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-case "${1:-}" in -h | --help) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '1,5p'; exit 0 ;; esac
+case "${1:-}" in -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 
 # systemd's own figures (0 is best), to be kept.
 user_exposure=6.8

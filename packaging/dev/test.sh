@@ -4,7 +4,8 @@
 # skipped.
 #
 # Usage: packaging/dev/test.sh [--long]
-#   --long   also the repetitions and the figures (benchmarks), which take much longer
+#   --long   also the repetitions, the packages, other systems and the figures (benchmarks), which take
+#            much longer
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -12,7 +13,7 @@ long=0
 case "${1:-}" in
   "") ;;
   --long) long=1 ;;
-  -h | --help) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '2,8p'; exit 0 ;;
+  -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
   *) echo "test: unknown option $1" >&2; exit 2 ;;
 esac
 
@@ -41,5 +42,6 @@ if [ "$long" -eq 1 ]; then
   echo "== resuming 4 GiB"
   FILEFLEET_RESUME_MIB=4096 cargo test --locked --workspace --test e2e resume:: -- --nocapture
   "$root/packaging/dev/package-test.sh"
+  "$root/packaging/dev/cross-check.sh"
   "$root/packaging/dev/bench.sh"
 fi

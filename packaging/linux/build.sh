@@ -35,7 +35,7 @@ while [ $# -gt 0 ]; do
     --arch) arch=$2; shift ;;
     --run) read -ra run <<<"$2"; shift ;;
     deb | rpm | tarball) kinds+=("$1") ;;
-    -h | --help) sed -n 's/^# \{0,1\}//p' "$0" | sed -n '1,11p'; exit 0 ;;
+    -h | --help) sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) fail "unknown argument $1" ;;
   esac
   shift
