@@ -37,6 +37,7 @@ use self::requests::Request;
 use self::transfers::Transfer;
 use crate::error::DaemonError;
 use crate::identity::Identity;
+use crate::memory;
 use crate::notify::{Ask, Notifier};
 use crate::peer::{LinkChange, PeerEvent, Peers, PeersConfig, Session};
 use crate::settings::Settings;
@@ -277,18 +278,27 @@ impl Daemon {
 
     async fn run(&mut self, mut inbox: mpsc::Receiver<Event>) {
         let mut watchdog = Watchdog::from_env();
+        let calm = || Some(tokio::time::Instant::now() + memory::CALM);
+        let mut rest = calm();
         loop {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
                 () = watchdog.due() => watchdog.feed(),
                 event = inbox.recv() => match event {
-                    Some(event) => self.handle(event),
+                    Some(event) => {
+                        self.handle(event);
+                        rest = calm();
+                    }
                     None => break,
                 },
                 () = reached(self.alarm) => {
                     self.drop_forsaken();
                     self.look_at_outbox();
+                }
+                () = reached(rest) => {
+                    rest = None;
+                    self.tasks.spawn_blocking(memory::give_back);
                 }
             }
         }

@@ -41,6 +41,9 @@ if [ "$long" -eq 1 ]; then
   FILEFLEET_DRILL_ROUNDS=200 cargo test --locked --workspace --test e2e drill:: -- --nocapture
   echo "== resuming 4 GiB"
   FILEFLEET_RESUME_MIB=4096 cargo test --locked --workspace --test e2e resume:: -- --nocapture
+  echo "== idle programs, as they are given away"
+  cargo build --locked --release --workspace --bins
+  cargo test --locked --release --workspace --test desktop idle -- --nocapture
   "$root/packaging/dev/package-test.sh"
   "$root/packaging/dev/cross-check.sh"
   "$root/packaging/dev/bench.sh"

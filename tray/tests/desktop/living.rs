@@ -1,5 +1,7 @@
 //! The tray's life: with and without daemon, panel, session; and what it costs.
 
+use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs;
 use std::process::Command;
 use std::time::Duration;
@@ -117,6 +119,12 @@ fn files_are_opened_with_what_the_desktop_has() {
     assert_eq!(opened.next(), alice.received().to_str().unwrap());
 }
 
+/// What an idle program may have resident.
+const TRAY_KIB: u64 = 15 * 1024;
+/// The daemon's bound is the same. Without optimisation its code is larger, and more of it is near what
+/// is used: this shows that it gives back what it does not need, for otherwise it would be 24 MiB.
+const DAEMON_KIB: u64 = if cfg!(debug_assertions) { 18 * 1024 } else { TRAY_KIB };
+
 /// Stands for `xdg-open`: tells what it was asked to open.
 struct Opened(std::path::PathBuf);
 
@@ -160,30 +168,39 @@ fn idle_it_costs_next_to_nothing() {
     desktop.screen().notification();
     let programs = [("filefleet-tray", tray.program.pid()), ("filefleetd", alice.pid())];
     let before = programs.map(|(_, pid)| wake_ups(pid));
-    // Nothing is waited for: what happens in this time is what is measured.
-    const MEASURED: Duration = Duration::from_secs(5);
+    // Nothing is waited for: what happens in this time is what is measured. The daemon comes to rest in
+    // it, and then tells its server once that it is there, which is what it does from then on.
+    const MEASURED: Duration = Duration::from_secs(30);
     std::thread::sleep(MEASURED);
     for ((name, pid), before) in programs.into_iter().zip(before) {
-        let woken = (wake_ups(pid) - before) as f64 / MEASURED.as_secs_f64();
+        let woken = wake_ups(pid).into_iter().map(|(thread, count)| {
+            // A thread of a pool may have come, or gone, meanwhile.
+            count - before.get(&thread).unwrap_or(&0)
+        });
+        let woken = woken.sum::<u64>() as f64 / MEASURED.as_secs_f64();
         let resident = resident_kib(pid);
         println!("{name}: {woken:.1} wake-ups a second, {resident} KiB resident");
         assert!(woken < 5.0, "{name} wakes up {woken} times a second");
+        let most = if name == "filefleetd" { DAEMON_KIB } else { TRAY_KIB };
+        assert!(resident < most, "{name} has {resident} KiB resident");
     }
-    assert!(resident_kib(tray.program.pid()) < 15 * 1024);
 }
 
-/// How often the threads of a process have waited and were woken.
-fn wake_ups(pid: u32) -> u64 {
-    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    tasks.map(|task| field(&task.unwrap().path().join("status"), "voluntary_ctxt_switches:")).sum()
+/// How often each thread of a process has waited and was woken.
+fn wake_ups(pid: u32) -> HashMap<OsString, u64> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(Result::unwrap);
+    let counts = tasks.filter_map(|task| {
+        let status = fs::read_to_string(task.path().join("status")).ok()?;
+        Some((task.file_name(), field(&status, "voluntary_ctxt_switches:")))
+    });
+    counts.collect()
 }
 
 fn resident_kib(pid: u32) -> u64 {
-    field(std::path::Path::new(&format!("/proc/{pid}/status")), "VmRSS:")
+    field(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap(), "VmRSS:")
 }
 
-fn field(file_path: &std::path::Path, name: &str) -> u64 {
-    let text = fs::read_to_string(file_path).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+fn field(status: &str, name: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
