@@ -66,6 +66,8 @@ impl Network {
         let hosts = hosts.filter(|candidate| is_probeable(candidate.address));
         let (loopback, mut hosts): (Vec<_>, Vec<_>) =
             hosts.partition(|candidate| candidate.address.ip().is_loopback());
+        // Windows gives one to each interface that has no network.
+        hosts.sort_by_key(|host| matches!(host.address.ip(), IpAddr::V4(ip) if ip.is_link_local()));
         let others = hosts.split_off(hosts.len().min(HOSTS_FIRST));
         let mapped = mapped.filter(|address| is_probeable(*address));
         let kind = CandidateKind::PortMapped;
@@ -136,10 +138,13 @@ fn same_prefix(ours: &[u8], theirs: &[u8], prefix_len: u8) -> bool {
 /// Whether an address that a peer names may be sent anything at all.
 fn is_probeable(address: SocketAddr) -> bool {
     let ip = address.ip();
-    let odd = match ip {
-        IpAddr::V4(ip) => ip.is_broadcast(),
+    let odd = match address {
+        SocketAddr::V4(v4) => v4.ip().is_broadcast(),
         // Link-local addresses mean nothing without an interface, which a peer cannot name.
-        IpAddr::V6(ip) => ip.is_unicast_link_local() || ip.to_ipv4_mapped().is_some(),
+        SocketAddr::V6(v6) => {
+            let aimless = v6.ip().is_unicast_link_local() && v6.scope_id() == 0;
+            aimless || v6.ip().to_ipv4_mapped().is_some()
+        }
     };
     address.port() != 0 && !ip.is_unspecified() && !ip.is_multicast() && !odd
 }
@@ -183,6 +188,7 @@ mod tests {
     fn hosts_come_first_then_mapped_then_reflexive_and_loopback_last() {
         let network = network(&[
             ("127.0.0.1", 8),
+            ("169.254.7.1", 16),
             ("10.0.0.1", 24),
             ("10.0.1.1", 24),
             ("10.0.2.1", 24),
@@ -206,6 +212,7 @@ mod tests {
                 "192.0.2.7:9",
                 "192.0.2.7:99",
                 "10.0.4.1:9",
+                "169.254.7.1:9",
                 "127.0.0.1:9"
             ]
         );

@@ -4,6 +4,7 @@
 
 mod actor;
 mod asking;
+mod callers;
 mod guessing;
 mod keys;
 mod search;
@@ -24,9 +25,10 @@ use filefleet_server::{
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{actor::Driver, asking::Waiting, standing::Found};
+use self::{actor::Driver, asking::Waiting, callers::Callers, standing::Found};
 pub use self::{
     asking::{Answer, Surroundings},
+    callers::Caller,
     guessing::Scattered,
     keys::Keys,
 };
@@ -87,6 +89,7 @@ pub struct Router {
 pub struct Connector {
     commands: mpsc::Sender<Command>,
     heard: Heard,
+    callers: Callers,
     network: watch::Receiver<Network>,
     changes: Changes,
     _driver: Arc<AbortOnDropHandle<()>>,
@@ -127,7 +130,7 @@ impl Connector {
         let (commands, commands_end) = mpsc::channel(COMMANDS);
         let (network_in, network) = watch::channel(read_network());
         let changes = Changes::watch();
-        let heard = Heard::default();
+        let (heard, callers) = (Heard::default(), Callers::default());
         let driver = Driver {
             socket,
             port,
@@ -136,11 +139,12 @@ impl Connector {
             rendezvous,
             router,
             heard: heard.clone(),
+            callers: callers.clone(),
             network: network_in,
             changes: changes.clone(),
         };
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.run()));
-        Self { commands, heard, network, changes, _driver: Arc::new(driver) }
+        Self { commands, heard, callers, network, changes, _driver: Arc::new(driver) }
     }
 
     /// Begins to look for paths to a peer's device.
@@ -161,6 +165,21 @@ impl Connector {
     /// Whether a peer whose search goes on has passed a check from this address.
     pub fn has_heard(&self, remote: SocketAddr) -> bool {
         lock(&self.heard).values().any(|from| from.contains(&remote))
+    }
+
+    /// From now on checks of these people are answered, who are known without a session.
+    pub fn expect(&self, callers: impl Iterator<Item = Caller>) {
+        self.callers.expect(callers);
+    }
+
+    /// Which of those who are expected has passed a check from this address a moment ago.
+    pub fn caller(&self, remote: SocketAddr) -> Option<DeviceKey> {
+        self.callers.passed(Instant::now(), remote)
+    }
+
+    /// The networks that this machine is on.
+    pub fn network(&self) -> watch::Receiver<Network> {
+        self.network.clone()
     }
 
     /// Whether packets to this address pass no router.

@@ -28,7 +28,7 @@ use super::{
         checks::{Checks, Success},
         offer::Tag,
     },
-    Answer, Changes, Command, Event, Heard, Nat, Reachable, Router, SERVERS, Surroundings,
+    Answer, Callers, Changes, Command, Event, Heard, Nat, Reachable, Router, SERVERS, Surroundings,
     asking::Asking,
     keys::{read_username, tag_of, transaction},
     lock, read_network,
@@ -57,6 +57,7 @@ pub(super) struct Driver {
     pub(super) rendezvous: watch::Receiver<Option<Client>>,
     pub(super) router: Router,
     pub(super) heard: Heard,
+    pub(super) callers: Callers,
     pub(super) network: watch::Sender<Network>,
     pub(super) changes: Changes,
 }
@@ -366,7 +367,12 @@ impl Actor {
 
     fn on_request(&mut self, datagram: &OtherDatagram, username: &str) {
         let Some((ours, theirs)) = read_username(username) else { return };
-        let Some(search) = self.searches.get_mut(&ours) else { return };
+        let Some(search) = self.searches.get_mut(&ours) else {
+            if let Some(answer) = self.driver.callers.answer(Instant::now(), datagram, ours) {
+                self.driver.socket.send_to(&answer, datagram.source, datagram.local_ip);
+            }
+            return;
+        };
         let Some(answer) = search.answer(Instant::now(), datagram, theirs) else { return };
         {
             // Before the answer leaves: the peer may connect as soon as it is there.
