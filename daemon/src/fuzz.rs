@@ -18,6 +18,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod engine;
+mod lan;
 mod local;
 mod names;
 mod peer;
