@@ -2,7 +2,8 @@
 //!
 //! A *session* belongs to one peer device and holds *links*, each a QUIC connection of its own over
 //! the relay or directly. Messages outlive links; streams die with theirs. [`Peers`] is the handle
-//! of the actor that owns the main endpoint and all sessions, and meets calls in both directions.
+//! of the actor that owns the main endpoint and all sessions, and meets calls in both directions:
+//! those that the server passes on, and those of contacts on the same network.
 //!
 //! This module knows nothing of transfers: it moves messages and streams, and asks a [`Gate`] who
 //! may call.
@@ -11,6 +12,7 @@ pub mod close;
 pub mod frame;
 mod link;
 mod mailbox;
+mod nearby;
 mod peers;
 pub mod session;
 

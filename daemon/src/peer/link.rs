@@ -25,6 +25,7 @@ use super::{
     LinkId, LinkKind, Peer,
     close::CloseCode,
     frame::{Frame, FrameError, HEADER_LEN, Hello, decode_header},
+    nearby::Nearby,
 };
 use crate::{
     connect::driver::{Connector, Scattered},
@@ -59,6 +60,8 @@ pub(super) struct Local {
     pub(super) connector: Connector,
     /// Asks the router to map the main socket's port.
     pub(super) mapper: PortMapper,
+    /// Finds contacts on the same network.
+    pub(super) nearby: Nearby,
     /// Whether ports of NATs may be guessed.
     pub(super) guess_ports: bool,
 }

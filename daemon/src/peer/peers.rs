@@ -2,13 +2,13 @@
 
 mod actor;
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{collections::HashSet, io, net::SocketAddr, sync::Arc};
 
 use ed25519_dalek::SigningKey;
 use filefleet_server::{
     client::{Call, Client},
     protos::{
-        certificate::{DeviceCertificate, IdentityKey},
+        certificate::{DeviceCertificate, DeviceKey, IdentityKey},
         name::Name,
         relay::SessionId,
         rendezvous::RefuseReason,
@@ -21,8 +21,9 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::actor::Actor;
 use super::{
-    ConnectError, Gate, PeerEvent, Session,
+    ConnectError, Gate, Peer, PeerEvent, Session,
     link::{Local, server_config},
+    nearby::Nearby,
     session::command::Waiter,
 };
 use crate::{
@@ -69,6 +70,7 @@ struct Shared {
     rendezvous: watch::Sender<Option<Client>>,
     main: Endpoint,
     connector: Connector,
+    nearby: Nearby,
     stop: CancellationToken,
     _actor: AbortOnDropHandle<()>,
 }
@@ -112,6 +114,8 @@ impl Peers {
         let mapper = PortMapper::spawn(if map_port { port } else { 0 }, nat_end);
         let router = Router { nat, mapped: mapper.mapped() };
         let connector = Connector::spawn(socket, port, stun, rendezvous_end.clone(), router);
+        let nearby =
+            Nearby::spawn(connector.clone(), device_key.clone(), certificate.clone(), port);
         let local = Arc::new(Local {
             device_key,
             certificate,
@@ -121,13 +125,15 @@ impl Peers {
             main: main.clone(),
             connector: connector.clone(),
             mapper,
+            nearby: nearby.clone(),
             guess_ports,
         });
         let (requests, requests_end) = mpsc::channel(REQUESTS);
         let stop = CancellationToken::new();
         let actor = Actor::new(local, gate, events, rendezvous_end, requests_end, stop.clone());
         let actor = AbortOnDropHandle::new(tokio::spawn(actor.run()));
-        Ok(Self(Arc::new(Shared { requests, rendezvous, main, connector, stop, _actor: actor })))
+        let shared = Shared { requests, rendezvous, main, connector, nearby, stop, _actor: actor };
+        Ok(Self(Arc::new(shared)))
     }
 
     /// The endpoint over the main socket, for the rendezvous: so its mapping stays alive.
@@ -145,6 +151,21 @@ impl Peers {
         self.0.rendezvous.send_replace(client);
     }
 
+    /// Whom to find on networks here without a server, and by whom to be found.
+    pub fn set_contacts(&self, contacts: Vec<Peer>) {
+        self.0.nearby.set_contacts(contacts);
+    }
+
+    /// Whether contacts on networks here are to be found.
+    pub fn set_lan_discovery(&self, enabled: bool) {
+        self.0.nearby.set_enabled(enabled);
+    }
+
+    /// The contacts' devices that are on a network here.
+    pub fn near(&self) -> watch::Receiver<HashSet<DeviceKey>> {
+        self.0.nearby.near()
+    }
+
     /// Somebody calls, says the server.
     pub async fn incoming_call(&self, call: Call) {
         self.request(Request::Incoming(Box::new(call))).await;
@@ -160,8 +181,9 @@ impl Peers {
         self.request(Request::Revealed(session, observed)).await;
     }
 
-    /// A session with this person: the present one, or a new one by a call. `expected` is the
-    /// identity that is pinned for the name; another one is refused.
+    /// A session with this person: the present one, or a new one by a call through the server or on
+    /// a network here, whichever is quicker. `expected` is the identity that is pinned for the name;
+    /// another one is refused.
     pub async fn session(
         &self,
         name: &Name,

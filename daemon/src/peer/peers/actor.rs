@@ -1,21 +1,18 @@
 //! The actor behind [`Peers`](super::Peers): it calls, answers calls, owns the sessions, and hands
 //! connections on the main socket to the session they belong to.
 
+mod calling;
 mod handshakes;
 
 use std::{
     collections::{HashMap, VecDeque},
+    net::SocketAddr,
     sync::Arc,
 };
 
 use filefleet_server::{
     client::{self, Call, Client},
-    protos::{
-        certificate::{DeviceKey, IdentityKey},
-        name::Name,
-        relay::SessionId,
-        rendezvous::RefuseReason,
-    },
+    protos::{certificate::DeviceKey, name::Name, relay::SessionId, rendezvous::RefuseReason},
 };
 use quinn::{Connection, Incoming};
 use tokio::{
@@ -25,14 +22,15 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use self::calling::Wanted;
 use super::{
     super::{
-        Admission, ConnectError, Gate, Peer, PeerEvent, Session,
+        Admission, Gate, Peer, PeerEvent, Session,
         close::{CloseCode, CloseReason},
         link::{FAREWELL, Local, Opened},
         session::{
             actor::{Parts, SessionActor, ticket_of},
-            command::{Command, Ending, Waiter},
+            command::{Command, Ending},
         },
     },
     Request,
@@ -74,19 +72,19 @@ pub(super) struct Actor {
     generations: u64,
     /// At most one per name.
     calls: JoinSet<(Name, Result<Call, client::Error>)>,
-    waiting: HashMap<Name, Vec<Waiting>>,
+    wanted: HashMap<Name, Wanted>,
+    /// At most one per name.
+    looks: JoinSet<(Peer, Option<SocketAddr>)>,
     /// The last refusals, for calls whose answer comes after them.
     refusals: VecDeque<(SessionId, RefuseReason)>,
     refusing: JoinSet<()>,
     handshakes: JoinSet<Option<Connection>>,
 }
 
-/// Who waits for a call, and which identity they have pinned.
-type Waiting = (Option<IdentityKey>, Waiter);
-
 enum Input {
     Request(Request),
     Called(Name, Result<Call, client::Error>),
+    Looked(Peer, Option<SocketAddr>),
     Ended(Ended),
     Incoming(Incoming),
     Connected(Option<Connection>),
@@ -113,7 +111,8 @@ impl Actor {
             actors: JoinSet::new(),
             generations: 0,
             calls: JoinSet::new(),
-            waiting: HashMap::new(),
+            wanted: HashMap::new(),
+            looks: JoinSet::new(),
             refusals: VecDeque::new(),
             refusing: JoinSet::new(),
             handshakes: JoinSet::new(),
@@ -138,6 +137,7 @@ impl Actor {
                     }
                 }
                 Input::Called(name, result) => self.on_called(&name, result),
+                Input::Looked(peer, remote) => self.on_looked(&peer, remote),
                 Input::Ended(ended) => self.on_ended(ended),
                 Input::Incoming(incoming) => self.on_incoming(incoming),
                 Input::Connected(Some(connection)) => self.on_connected(&connection),
@@ -155,80 +155,11 @@ impl Actor {
             () = self.stop.cancelled() => None,
             request = self.requests.recv() => request.map(Input::Request),
             Some(Ok((name, result))) = self.calls.join_next() => Some(Input::Called(name, result)),
+            Some(Ok((peer, remote))) = self.looks.join_next() => Some(Input::Looked(peer, remote)),
             Some(Ok(ended)) = self.actors.join_next() => Some(Input::Ended(ended)),
             Some(Ok(handshake)) = self.handshakes.join_next() => Some(Input::Connected(handshake)),
             Some(_) = self.refusing.join_next() => Some(Input::Refused),
             incoming = main.accept() => incoming.map(Input::Incoming),
-        }
-    }
-
-    /// Finds the session with this person, or begins a call.
-    fn find(&mut self, name: Name, expected: Option<IdentityKey>, waiter: Waiter) {
-        let mut entries = self.sessions.values();
-        let present = entries.find(|entry| *entry.session.name() == name && entry.is_alive());
-        if let Some(Entry { session, commands, .. }) = present {
-            let found = session.identity();
-            if expected.is_some_and(|expected| expected != found) {
-                let _ = waiter.send(Err(ConnectError::IdentityChanged { found }));
-            } else {
-                // A session that is full or ending drops the waiter, who then asks again.
-                let _ = commands.try_send(Command::Wait(waiter));
-            }
-            return;
-        }
-        let waiting = self.waiting.entry(name.clone()).or_default();
-        waiting.push((expected, waiter));
-        if waiting.len() > 1 {
-            return;
-        }
-        let Some(client) = self.rendezvous.borrow().clone() else {
-            return self.give_up(&name, &ConnectError::NotRegistered);
-        };
-        self.calls.spawn(async move {
-            let result = client.call(&name).await;
-            (name, result)
-        });
-    }
-
-    fn give_up(&mut self, name: &Name, error: &ConnectError) {
-        answer_all(self.waiting.remove(name).unwrap_or_default(), error);
-    }
-
-    /// A call of ours has been answered by the server.
-    fn on_called(&mut self, name: &Name, result: Result<Call, client::Error>) {
-        let call = match result {
-            Ok(call) => call,
-            Err(error) => return self.give_up(name, &ConnectError::Server(Arc::new(error))),
-        };
-        if call.certificate.device() == self.local.certificate.device() {
-            return self.give_up(name, &ConnectError::Yourself);
-        }
-        let found = call.certificate.identity();
-        let waiting = self.waiting.remove(name).unwrap_or_default();
-        let (agreed, misled): (Vec<_>, Vec<_>) = waiting
-            .into_iter()
-            .partition(|(expected, _)| expected.is_none_or(|expected| expected == found));
-        if !misled.is_empty() {
-            self.tell(PeerEvent::IdentityRefused { name: name.clone(), identity: found });
-            answer_all(misled, &ConnectError::IdentityChanged { found });
-        }
-        if agreed.is_empty() {
-            return self.refuse(call.session, RefuseReason::IdentityChanged);
-        }
-        if let Some((_, reason)) = self.refusals.iter().find(|(id, _)| *id == call.session) {
-            if *reason == RefuseReason::IdentityChanged {
-                self.tell(PeerEvent::RefusedAsOther { name: name.clone() });
-            }
-            return answer_all(agreed, &ConnectError::Refused(*reason));
-        }
-        let Some(entry) = self.entry_for(&call) else {
-            return answer_all(agreed, &ConnectError::Unavailable);
-        };
-        // Whom we call may learn our addresses.
-        entry.session.allow_direct();
-        for (_, waiter) in agreed {
-            // As above: whoever is dropped asks again.
-            let _ = entry.commands.try_send(Command::Wait(waiter));
         }
     }
 
@@ -366,7 +297,9 @@ impl Actor {
             entry.session.close(CloseReason::ShuttingDown);
         }
         let ended = async { while self.actors.join_next().await.is_some() {} };
-        let (_, ()) = tokio::join!(timeout(3 * FAREWELL, ended), self.local.mapper.release());
+        let Local { mapper, nearby, .. } = &*self.local;
+        let ended = timeout(3 * FAREWELL, ended);
+        let (_, (), ()) = tokio::join!(ended, mapper.release(), nearby.close());
         self.local.main.close(CloseCode::GoingAway.wire(), b"");
         let _ = timeout(FAREWELL, self.local.main.wait_idle()).await;
     }
@@ -375,13 +308,6 @@ impl Actor {
 impl Entry {
     fn is_alive(&self) -> bool {
         !self.commands.is_closed() && self.session.close_reason().is_none()
-    }
-}
-
-fn answer_all(waiting: Vec<Waiting>, error: &ConnectError) {
-    for (_, waiter) in waiting {
-        // Whoever gave up waiting does not want to know.
-        let _ = waiter.send(Err(error.clone()));
     }
 }
 

@@ -300,6 +300,7 @@ impl SessionActor {
                 self.direct.on_revealed(observed);
             }
             Command::Refused(..) | Command::Revealed(..) => {}
+            Command::Dial(remote) => self.dial_nearby(remote),
             Command::Adopt(connection) => {
                 let (local, peer, incarnation) = self.for_link();
                 self.opening

@@ -20,6 +20,8 @@ pub(in crate::peer) enum Command {
     Refused(SessionId, RefuseReason),
     /// The other side of a call is observed at this address.
     Revealed(SessionId, SocketAddr),
+    /// The peer answers at this address, on a network here.
+    Dial(SocketAddr),
     /// The peer has connected to the main socket.
     Adopt(quinn::Connection),
     /// Tell when there is a link, or that there will be none.

@@ -139,6 +139,15 @@ impl Direct {
         Some(best.remote)
     }
 
+    /// The peer has answered on a shared network; whether to dial, which nobody else does yet.
+    pub(super) fn dial_nearby(&mut self, links: Vec<Taken>, remote: SocketAddr) -> bool {
+        let free = links.iter().chain(&self.dialling).all(|(taken, _)| *taken != remote);
+        if free {
+            self.dialling.push((remote, true));
+        }
+        free
+    }
+
     /// A dial has ended; a path that failed is not tried before it answers again.
     pub(super) fn dialled(&mut self, remote: SocketAddr, succeeded: bool) {
         self.dialling.retain(|(dialling, _)| *dialling != remote);

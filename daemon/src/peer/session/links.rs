@@ -270,6 +270,19 @@ impl Links {
         relayed.into_iter().map(|live| live.view.id).collect()
     }
 
+    /// The links on shared networks that two calls at the same time made too many: all but one to
+    /// the same address, if possible one that we made.
+    pub(super) fn twins(&self) -> Vec<LinkId> {
+        let on_link = self.live.values().filter(|live| live.view.kind == LinkKind::Lan);
+        let mut on_link: Vec<_> = on_link.collect();
+        on_link.sort_by_key(|live| (live.view.remote, !live.traffic.is_quiet(), live.ours));
+        let twins = on_link.windows(2).filter_map(|pair| match pair {
+            [worse, better] if worse.view.remote == better.view.remote => Some(worse.view.id),
+            _ => None,
+        });
+        twins.collect()
+    }
+
     pub(super) fn connection(&self, id: LinkId) -> Option<&Connection> {
         self.live.get(&id).map(|live| &live.view.connection)
     }

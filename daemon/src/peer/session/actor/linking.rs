@@ -75,7 +75,8 @@ impl SessionActor {
     fn close_surplus(&mut self) {
         if self.is_controlling() {
             let excess = self.links.excess(MAX_DIRECT);
-            for id in self.links.surplus().into_iter().chain(excess) {
+            let surplus = self.links.surplus().into_iter().chain(self.links.twins());
+            for id in surplus.chain(excess) {
                 self.tell_lost(id, LinkLoss::Surplus);
                 self.close_link(id, CloseCode::Redundant);
             }
@@ -116,7 +117,19 @@ impl SessionActor {
         if !self.is_controlling() || self.their_incarnation.is_none() {
             return;
         }
-        let Some(remote) = self.direct.choose(self.links.direct(), spare) else { return };
+        if let Some(remote) = self.direct.choose(self.links.direct(), spare) {
+            self.spawn_dial(remote);
+        }
+    }
+
+    /// Connects to where the peer has answered on a network here, unless there is such a link.
+    pub(super) fn dial_nearby(&mut self, remote: SocketAddr) {
+        if self.direct.dial_nearby(self.links.direct(), remote) {
+            self.spawn_dial(remote);
+        }
+    }
+
+    fn spawn_dial(&mut self, remote: SocketAddr) {
         let (local, peer, incarnation) = self.for_link();
         self.dialling.spawn(async move { (remote, local.dial(&peer, incarnation, remote).await) });
     }
