@@ -202,6 +202,7 @@ pub fn status() -> StatusView {
         transfers: Vec::new(),
         requests: 0,
         received_dir: std::path::Path::new("/home/alice/Downloads").into(),
+        lan_discovery: true,
         warnings: Vec::new(),
         version: "0.0.0-fake".to_owned(),
         pid: 4711,
@@ -311,6 +312,7 @@ pub fn contact(name: &str) -> ContactView {
         max_size: None,
         overwrite: false,
         online: None,
+        near: false,
         safety_phrase: None,
         warning: None,
     }

@@ -6,6 +6,7 @@
 mod examination;
 mod links;
 mod local;
+mod near;
 mod outbox;
 mod people;
 mod receptions;
@@ -14,7 +15,7 @@ mod requests;
 mod spooled;
 mod transfers;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -26,7 +27,7 @@ use filefleet_ctl::server::Responder;
 use filefleet_ctl::socket::Listener;
 use filefleet_server::client::{self as rendezvous, Client};
 use filefleet_server::protos::address::ServerAddress;
-use filefleet_server::protos::certificate::IdentityKey;
+use filefleet_server::protos::certificate::{DeviceKey, IdentityKey};
 use filefleet_server::protos::name::Name;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -95,6 +96,8 @@ pub(crate) enum Event {
     PageLate { id: TransferId, offset: u64 },
     /// What has happened to the links with somebody.
     Links { name: Name, changes: Vec<LinkChange> },
+    /// Others of the contacts' devices are on a network here than before.
+    Near(HashSet<DeviceKey>),
     /// What the user must hear about.
     Warning(String),
 }
@@ -120,6 +123,7 @@ pub(crate) struct Daemon {
     rendezvous: Option<Client>,
     contacts: BTreeMap<Name, Contact>,
     online: HashMap<IdentityKey, bool>,
+    near: HashSet<DeviceKey>,
     transfers: HashMap<TransferId, Transfer>,
     requests: HashMap<TransferId, Request>,
     /// The number of the outgoing transfer that was asked for last.
@@ -198,6 +202,7 @@ async fn run_once(
         rendezvous: None,
         contacts: BTreeMap::new(),
         online: HashMap::new(),
+        near: HashSet::new(),
         transfers: HashMap::new(),
         requests: HashMap::new(),
         last_number: 0,
@@ -269,6 +274,7 @@ impl Daemon {
             self.use_rendezvous(client);
         }
         self.load_transfers().await?;
+        self.look_around();
         self.notifier.learn(&Shown::State(Box::new(self.state_view())));
         let asks =
             forward(&self.tasks, &self.events, |Ask { call, answer }| Event::Call { call, answer });
@@ -327,6 +333,7 @@ impl Daemon {
             Event::Spooled { spooled, answer } => self.on_spooled(spooled, answer),
             Event::PageLate { id, offset } => self.on_page_late(id, offset),
             Event::Links { name, changes } => self.on_links(&name, &changes),
+            Event::Near(near) => self.on_near(near),
             Event::Warning(text) => self.warn(text),
         }
     }

@@ -114,6 +114,13 @@ const KEYS: &[Key] = &[
         default: "true",
         expected: "true or false",
     },
+    Key {
+        name: "lan-discovery",
+        help: "whether contacts on the same network find this computer, and are found, without a \
+               server",
+        default: "true",
+        expected: "true or false",
+    },
 ];
 
 /// What a running daemon is: another name or server in the file counts from the next start on.
@@ -190,6 +197,10 @@ impl Settings {
 
     pub(crate) fn map_port(&self) -> bool {
         self.text("map-port").parse().unwrap_or(true)
+    }
+
+    pub(crate) fn lan_discovery(&self) -> bool {
+        self.text("lan-discovery").parse().unwrap_or(true)
     }
 
     fn text(&self, name: &str) -> String {
@@ -287,7 +298,7 @@ fn check(key: &Key, value: &str) -> Result<(), SettingsError> {
             "max-size" => value.parse::<u64>().is_ok(),
             "keep-partial" => value.parse::<u64>().is_ok_and(|days| (1..=3650).contains(&days)),
             "port" => value.parse::<u16>().is_ok(),
-            "guess-ports" | "map-port" => value.parse::<bool>().is_ok(),
+            "guess-ports" | "map-port" | "lan-discovery" => value.parse::<bool>().is_ok(),
             _ => false,
         };
     let bad = || SettingsError::BadValue {

@@ -39,6 +39,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/schema_3.sql"),
     include_str!("store/schema_4.sql"),
     include_str!("store/schema_5.sql"),
+    include_str!("store/schema_6.sql"),
 ];
 
 /// Jobs that may wait for the thread. Full: the one who asks waits; the event loop never asks, it

@@ -30,6 +30,9 @@ pub struct StatusView {
     pub requests: u64,
     /// Where received files go unless told otherwise.
     pub received_dir: WirePath,
+    /// Whether contacts on the same network find this machine, and are found, without a server.
+    #[serde(default)]
+    pub lan_discovery: bool,
     /// What a person should know, a sentence each.
     pub warnings: Vec<String>,
     /// The daemon's version.
@@ -322,10 +325,20 @@ pub struct ContactView {
     pub overwrite: bool,
     /// Whether they are connected; unknown unless both are contacts of each other.
     pub online: Option<bool>,
+    /// Whether their machine has answered on a network that this one is on, a moment ago.
+    #[serde(default)]
+    pub near: bool,
     /// What two people compare to be sure of each other.
     pub safety_phrase: Option<String>,
     /// What is wrong, for instance another key that claimed to be them.
     pub warning: Option<String>,
+}
+
+impl ContactView {
+    /// Whether they are known to be where they can be sent something now.
+    pub fn is_reachable(&self) -> bool {
+        self.near || self.online == Some(true)
+    }
 }
 
 /// What happens to somebody's transfers.

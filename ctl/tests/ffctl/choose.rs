@@ -24,6 +24,7 @@ fn contact(name: &str, online: Option<bool>) -> ContactView {
         max_size: None,
         overwrite: false,
         online,
+        near: false,
         safety_phrase: None,
         warning: None,
     }

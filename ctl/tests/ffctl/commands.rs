@@ -93,13 +93,14 @@ fn status_has_its_facts_at_the_top() {
     assert_eq!(status["registered"], true);
     assert_eq!(
         user.ffctl(&["status"]).done().stdout,
-        "name        alice\n\
-         server      example.org:7835\n\
-         registered  yes\n\
-         identity    3f2a 91bc\n\
-         device      laptop\n\
-         received    /home/alice/Downloads\n\
-         daemon      0.0.0-fake (process 4711)\n"
+        "name           alice\n\
+         server         example.org:7835\n\
+         registered     yes\n\
+         identity       3f2a 91bc\n\
+         device         laptop\n\
+         received       /home/alice/Downloads\n\
+         local network  contacts are found\n\
+         daemon         0.0.0-fake (process 4711)\n"
     );
 }
 

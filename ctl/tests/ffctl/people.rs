@@ -41,6 +41,7 @@ fn contact() -> ContactView {
         max_size: Some(20 << 30),
         overwrite: false,
         online: Some(true),
+        near: false,
         safety_phrase: Some("one two".to_owned()),
         warning: None,
     }
@@ -97,6 +98,24 @@ fn a_whole_manifest_is_shown_page_by_page() {
     assert_eq!(lines.len(), 4);
     assert_eq!(lines[1]["path"], "d/f\n");
     assert_eq!(lines[3], json!({"schema_version": 1, "total": 3, "complete": true}));
+}
+
+#[test]
+fn who_is_near_is_shown_as_such() {
+    let user = User::new();
+    let near = || ContactView { online: Some(false), near: true, ..contact() };
+    let _daemon = user.daemon(move |call| match call {
+        Call::Contacts => Reply::Contacts(vec![near()]).into(),
+        _ => Reply::Contact(near()).into(),
+    });
+    assert_eq!(
+        user.ffctl(&["contacts"]).done().stdout,
+        "NAME  ONLINE  ACCEPT  VERIFIED\nbob   near    ask     no\n"
+    );
+    let shown = user.ffctl(&["contacts", "show", "bob"]).done().stdout;
+    assert!(shown.contains("online         near: on a network of this computer\n"), "{shown}");
+    let shown = &user.ffctl(&["contacts", "show", "bob", "--json"]).done().json()[0];
+    assert_eq!((&shown["near"], &shown["online"]), (&json!(true), &json!(false)));
 }
 
 #[test]

@@ -96,10 +96,12 @@ impl Daemon {
                     format!("'{}' takes effect when filefleetd is started again", setting.key);
                 self.note(text);
             }
-            let was_paused = setting.key == "receiving";
+            let key = setting.key.clone();
             self.show(&Shown::Setting(setting));
-            if was_paused {
-                self.take_what_was_paused();
+            match key.as_str() {
+                "receiving" => self.take_what_was_paused(),
+                "lan-discovery" => self.follow_lan_discovery(),
+                _ => {}
             }
         }
         self.setting(key)

@@ -33,6 +33,7 @@ pub(crate) struct StatusParts {
     pub(crate) transfers: Vec<TransferView>,
     pub(crate) requests: u64,
     pub(crate) received_dir: PathBuf,
+    pub(crate) lan_discovery: bool,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -48,6 +49,7 @@ pub(crate) fn status(parts: StatusParts) -> StatusView {
         transfers: parts.transfers,
         requests: parts.requests,
         received_dir: WirePath::from(parts.received_dir),
+        lan_discovery: parts.lan_discovery,
         warnings: parts.warnings,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),

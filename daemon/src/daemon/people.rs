@@ -68,8 +68,9 @@ impl Daemon {
         Ok(())
     }
 
-    /// Tells the gate and the server who the contacts are.
+    /// Tells the gate, the server and those on the networks here who the contacts are.
     pub(super) fn publish_contacts(&self) {
+        self.peers.set_contacts(self.findable().collect());
         let pinned = |contact: &Contact| (contact.name.clone(), (contact.identity, contact.accept));
         self.pins.replace(self.contacts.values().map(pinned));
         let identities = self.contacts.values().map(|contact| contact.identity).collect();
@@ -93,6 +94,7 @@ impl Daemon {
                 self.tell_untold(&session);
                 if self.contact_of(&session).is_some() {
                     session.allow_direct();
+                    self.remember_device(&session);
                 }
                 self.engine.serve(session, messages, streams);
                 self.wake_for_session(&name);
@@ -117,7 +119,9 @@ impl Daemon {
     /// now. That allows them nothing: their files still wait for a person.
     pub(super) fn pin(&mut self, session: &Session) {
         if !self.contacts.contains_key(session.name()) {
-            self.put_contact(new_contact(session.name().clone(), session.identity()));
+            let contact = new_contact(session.name().clone(), session.identity());
+            let certificate = Some(session.certificate().clone());
+            self.put_contact(Contact { certificate, ..contact });
         }
     }
 
@@ -142,7 +146,7 @@ impl Daemon {
         self.warn(text);
     }
 
-    fn put_contact(&mut self, contact: Contact) {
+    pub(super) fn put_contact(&mut self, contact: Contact) {
         let Some(server) = self.settings.server() else { return };
         let (store, saved) = (self.store.clone(), contact.clone());
         self.save(async move { store.put_contact(&server_key(&server), saved).await });
@@ -163,6 +167,7 @@ impl Daemon {
             max_size: contact.max_bytes,
             overwrite: contact.overwrite,
             online: self.online.get(&contact.identity).copied(),
+            near: self.is_near(contact),
             safety_phrase: Some(safety_phrase(&self.identity.key(), &contact.identity)),
             warning: contact.warning.clone(),
         }
@@ -320,6 +325,7 @@ impl Daemon {
             transfers: self.transfer_views(false),
             requests: self.requests.len() as u64,
             received_dir: self.received_dir(),
+            lan_discovery: self.settings.lan_discovery(),
             warnings: self.warnings.clone(),
         })
     }
@@ -335,6 +341,7 @@ fn new_contact(name: Name, identity: IdentityKey) -> Contact {
         max_bytes: None,
         overwrite: false,
         warning: None,
+        certificate: None,
     }
 }
 

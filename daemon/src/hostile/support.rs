@@ -62,6 +62,8 @@ impl Victim {
         fs::create_dir(&outside).unwrap();
         fs::write(outside.join("precious"), "mine").unwrap();
         let home = Home::at(dir.path().join("home")).unwrap();
+        fs::create_dir_all(home.config_dir()).unwrap();
+        fs::write(home.settings_file(), "lan-discovery = false\n").unwrap();
         let stop = CancellationToken::new();
         let (runtime_in, runtime) = oneshot::channel();
         let (ended_in, ended) = oneshot::channel();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use filefleet_ctl::proto::{Accept, WirePath};
-use filefleet_server::protos::certificate::IdentityKey;
+use filefleet_server::protos::certificate::{DeviceCertificate, IdentityKey};
 use filefleet_server::protos::name::Name;
 use rusqlite::{Row, params};
 
@@ -23,6 +23,8 @@ pub(crate) struct Contact {
     pub(crate) overwrite: bool,
     /// What the user must know about this person, above all a changed identity.
     pub(crate) warning: Option<String>,
+    /// The device on which they were met last.
+    pub(crate) certificate: Option<DeviceCertificate>,
 }
 
 impl Store {
@@ -31,7 +33,8 @@ impl Store {
         let server = server.to_owned();
         self.call(move |connection| {
             let mut statement = connection.prepare(
-                "SELECT name, identity, verified, accept, dest_dir, max_size, warning, overwrite
+                "SELECT name, identity, verified, accept, dest_dir, max_size, warning, overwrite,
+                        certificate
                  FROM contacts WHERE server = ?1 ORDER BY name",
             )?;
             let rows = statement.query_map([server], read)?;
@@ -51,8 +54,9 @@ impl Store {
         self.call(move |connection| {
             connection.execute(
                 "INSERT OR REPLACE INTO contacts
-                 (server, name, identity, verified, accept, dest_dir, max_size, warning, overwrite)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                 (server, name, identity, verified, accept, dest_dir, max_size, warning, overwrite,
+                  certificate)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
                 params![
                     server,
                     contact.name.to_string(),
@@ -63,6 +67,7 @@ impl Store {
                     contact.max_bytes.map(|most| i64::try_from(most).unwrap_or(i64::MAX)),
                     contact.warning,
                     contact.overwrite,
+                    contact.certificate.map(|certificate| certificate.encode()),
                 ],
             )
         })
@@ -86,10 +91,12 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<Contact>> {
     let (name, identity): (String, [u8; 32]) = (row.get(0)?, row.get(1)?);
     let (accept, dest_dir): (String, Option<String>) = (row.get(3)?, row.get(4)?);
     let max_size: Option<i64> = row.get(5)?;
+    let certificate: Option<Vec<u8>> = row.get(8)?;
+    let identity = IdentityKey::from_bytes(identity);
     let (Ok(name), Some(accept)) = (name.parse(), accept_of(&accept)) else { return Ok(None) };
     Ok(Some(Contact {
         name,
-        identity: IdentityKey::from_bytes(identity),
+        identity,
         verified: row.get(2)?,
         accept,
         dest_dir: dest_dir
@@ -98,6 +105,9 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Option<Contact>> {
         max_bytes: max_size.and_then(|most| u64::try_from(most).ok()),
         overwrite: row.get(7)?,
         warning: row.get(6)?,
+        certificate: certificate
+            .and_then(|bytes| DeviceCertificate::decode(&bytes).ok())
+            .filter(|certificate| certificate.identity() == identity),
     }))
 }
 
@@ -121,6 +131,9 @@ fn accept_of(text: &str) -> Option<Accept> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use ed25519_dalek::SigningKey;
+    use filefleet_server::protos::certificate::DeviceKey;
+
     use super::super::testing;
     use super::*;
 
@@ -128,15 +141,18 @@ mod tests {
     async fn contacts_are_kept_by_server_and_name() {
         let dir = tempfile::tempdir().unwrap();
         let (store, _thread) = testing::open(dir.path());
+        let identity = SigningKey::from_bytes(&[7; 32]);
+        let device = DeviceKey::from_bytes([8; 32]);
         let bob = Contact {
             name: "bob".parse().unwrap(),
-            identity: IdentityKey::from_bytes([7; 32]),
+            identity: identity.verifying_key().into(),
             verified: true,
             accept: Accept::Always,
             dest_dir: Some("/from bob".into()),
             max_bytes: Some(1 << 40),
             overwrite: true,
             warning: None,
+            certificate: Some(DeviceCertificate::issue(&identity, device, "laptop", 1, 2)),
         };
         store.put_contact("one", bob.clone()).await.unwrap();
         store.put_contact("two", Contact { verified: false, ..bob.clone() }).await.unwrap();

@@ -48,12 +48,12 @@ fn contacts_or_hint(
     items.chain(more(contacts.len(), MAX_CONTACTS, "ffctl contacts")).collect()
 }
 
-/// A name with a mark that says whether the contact is online, if that is known.
+/// A name with a mark that says whether the contact is online or near, if that is known.
 fn marked(contact: &ContactView) -> String {
-    let mark = match contact.online {
-        Some(true) => "● ",
-        Some(false) => "○ ",
-        None => "",
+    let mark = match (contact.is_reachable(), contact.online) {
+        (true, _) => "● ",
+        (false, Some(_)) => "○ ",
+        (false, None) => "",
     };
     format!("{mark}{}", shown(&contact.name))
 }

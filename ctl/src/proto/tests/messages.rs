@@ -8,7 +8,7 @@ use crate::testing;
 const STATUS: &str = concat!(
     r#"{"name":"alice","identity":"3f2a 91bc","device":"laptop","server":"example.org:7835","#,
     r#""registered":true,"registration_error":null,"transfers":[],"requests":0,"#,
-    r#""received_dir":"/home/alice/Downloads","warnings":[],"version":"0.0.0-fake","pid":4711}"#,
+    r#""received_dir":"/home/alice/Downloads","lan_discovery":true,"warnings":[],"version":"0.0.0-fake","pid":4711}"#,
 );
 
 const TRANSFER: &str = concat!(
@@ -35,7 +35,7 @@ const REQUEST: &str = concat!(
 
 const CONTACT: &str = concat!(
     r#"{"name":"bob","server":"example.org:7835","identity":"77aa","verified":true,"#,
-    r#""accept":"ask","dir":"/in","max_size":1024,"overwrite":false,"online":true,"#,
+    r#""accept":"ask","dir":"/in","max_size":1024,"overwrite":false,"online":true,"near":false,"#,
     r#""safety_phrase":"one two","warning":null}"#,
 );
 
@@ -68,6 +68,7 @@ fn contact() -> ContactView {
         max_size: Some(1024),
         overwrite: false,
         online: Some(true),
+        near: false,
         safety_phrase: Some("one two".to_owned()),
         warning: None,
     }

@@ -13,6 +13,9 @@ use crate::failure::{CommandError, Failure};
 use crate::{cli, output};
 
 /// Show the people you know, and decide what they may do
+///
+/// ONLINE says whether the server sees them, or "near" if their computer answers on a network that
+/// this one is on: then no server is needed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -165,7 +168,7 @@ fn print_all(contacts: &[ContactView], json: bool) -> io::Result<()> {
 fn row(contact: &ContactView) -> [String; 5] {
     [
         text::display(&contact.name).to_string(),
-        contact.online.map_or_else(String::new, format::yes_no),
+        presence(contact).unwrap_or_default(),
         accept(contact.accept).to_owned(),
         format::yes_no(contact.verified),
         contact
@@ -186,13 +189,19 @@ fn print_one(contact: &ContactView, json: bool) -> io::Result<()> {
     fields.push(("fingerprint", shown(&contact.identity)));
     fields.extend(contact.safety_phrase.as_deref().map(|phrase| ("safety phrase", shown(phrase))));
     fields.push(("verified", format::yes_no(contact.verified)));
-    fields.extend(contact.online.map(|online| ("online", format::yes_no(online))));
+    let near = contact.near.then(|| "near: on a network of this computer".to_owned());
+    fields.extend(near.or_else(|| presence(contact)).map(|presence| ("online", presence)));
     fields.push(("accept", accept(contact.accept).to_owned()));
     fields.push(("may replace", format::yes_no(contact.overwrite)));
     fields.extend(contact.dir.as_ref().map(|dir| ("folder", dir.to_string())));
     fields.extend(contact.max_size.map(|max_size| ("max size", format::size(max_size))));
     fields.extend(contact.warning.as_deref().map(|warning| ("warning", shown(warning))));
     output::fields(&fields)
+}
+
+/// Whether they are there, and where, as far as it is known.
+fn presence(contact: &ContactView) -> Option<String> {
+    if contact.near { Some("near".to_owned()) } else { contact.online.map(format::yes_no) }
 }
 
 fn accept(accept: Accept) -> &'static str {

@@ -46,6 +46,7 @@ pub(super) fn print(view: &StatusView, json: bool) -> io::Result<()> {
         ("identity", text::display(&view.identity).to_string()),
         ("device", text::display(&view.device).to_string()),
         ("received", view.received_dir.to_string()),
+        ("local network", local_network(view).to_owned()),
         ("daemon", format!("{} (process {})", text::display(&view.version), view.pid)),
     ])?;
     for warning in &view.warnings {
@@ -60,6 +61,13 @@ pub(super) fn print(view: &StatusView, json: bool) -> io::Result<()> {
     }
     output::line("")?;
     transfers::print_table(&view.transfers)
+}
+
+fn local_network(view: &StatusView) -> &'static str {
+    match view.lan_discovery {
+        true => "contacts are found",
+        false => "not used: ffctl config set lan-discovery true",
+    }
 }
 
 fn registered(view: &StatusView) -> String {

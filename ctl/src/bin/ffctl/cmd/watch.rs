@@ -111,10 +111,11 @@ fn request_line(request: &RequestView) -> String {
 }
 
 fn contact_line(contact: &ContactView) -> String {
-    let presence = match contact.online {
-        Some(true) => "is online",
-        Some(false) => "is offline",
-        None => "is a contact",
+    let presence = match (contact.near, contact.online) {
+        (true, _) => "is near",
+        (false, Some(true)) => "is online",
+        (false, Some(false)) => "is offline",
+        (false, None) => "is a contact",
     };
     format!("{} {presence}", text::display(&contact.name))
 }

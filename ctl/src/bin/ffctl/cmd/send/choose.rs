@@ -57,7 +57,7 @@ impl Chooser {
         items: usize,
     ) -> Result<String, CommandError> {
         let mut contacts: Vec<&ContactView> = contacts.iter().collect();
-        contacts.sort_by_key(|contact| (contact.online != Some(true), &contact.name));
+        contacts.sort_by_key(|contact| (!contact.is_reachable(), &contact.name));
         if contacts.is_empty() {
             return Err(CommandError::failed("you have no contacts yet")
                 .with_hint("add one: ffctl contacts add LINK, or send to a name once"));
@@ -102,10 +102,10 @@ impl Chooser {
         for contact in contacts {
             arguments.push(&contact.name);
             if self != Self::Osascript {
-                arguments.push(match (self, contact.online) {
+                arguments.push(match (self, contact.is_reachable()) {
                     (Self::Kdialog, _) => &contact.name,
-                    (_, Some(true)) => "online",
-                    _ => "",
+                    (_, true) => "online",
+                    (_, false) => "",
                 });
             }
         }
@@ -137,7 +137,7 @@ end run";
 /// A numbered list, and an answer by number or name.
 fn ask(contacts: &[&ContactView], question: &str) -> Result<String, CommandError> {
     for (number, contact) in (1..).zip(contacts) {
-        let online = if contact.online == Some(true) { "  (online)" } else { "" };
+        let online = if contact.is_reachable() { "  (online)" } else { "" };
         output::note(&format!("{number:3}  {}{online}", text::display(&contact.name)));
     }
     loop {
@@ -185,6 +185,7 @@ mod tests {
             max_size: None,
             overwrite: false,
             online: None,
+            near: false,
             safety_phrase: None,
             warning: None,
         }
