@@ -44,8 +44,10 @@ bin=${CARGO_TARGET_DIR:-$root/target}/release
 alice() { FILEFLEET_HOME=$scratch/alice "$bin/ffctl" "$@"; }
 bob() { FILEFLEET_HOME=$scratch/bob "$bin/ffctl" "$@"; }
 
-# Starts a daemon and waits until it answers.
+# Starts a daemon, which keeps to this machine, and waits until it answers.
 start_daemon() {
+  mkdir -p "$scratch/$1/config"
+  echo 'lan-discovery = false' >"$scratch/$1/config/settings.toml"
   FILEFLEET_HOME=$scratch/$1 "$bin/filefleetd" 2>"$scratch/$1.log" &
   started+=($!)
   local pid=$!

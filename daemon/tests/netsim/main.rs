@@ -11,6 +11,7 @@ mod doctor;
 mod failing;
 mod lan;
 mod matrix;
+mod mdns;
 mod nat;
 mod portmap;
 mod relayed;

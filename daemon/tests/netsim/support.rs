@@ -29,7 +29,8 @@ pub(crate) use network::{
     Asking, MappingNetwork, MovingNetwork, Nat, Network, TranslatedNetwork, lacks_namespaces,
 };
 pub(crate) use probe::{Behaviour, turns_around};
-use program::{Outcome, PATIENCE, Program, program};
+pub(crate) use program::PATIENCE;
+use program::{Outcome, Program, program};
 use user::{Server, User};
 
 /// Whether bytes of the file have arrived otherwise than through the relay.
@@ -56,6 +57,19 @@ impl<'a> Pair<'a> {
         let bob = User::registered("bob", &network.bob, &server);
         bob.ffctl(&["contacts", "set", "alice", "--accept", "always"]).done();
         Self { alice, bob, server }
+    }
+
+    /// The two meet, then there is no server any more, and both daemons are started anew.
+    #[track_caller]
+    pub(crate) fn meet_and_lose_server(&mut self) {
+        let note = self.alice.file("note");
+        write_random(&note, 1_000);
+        self.alice.send("bob", "note").done();
+        self.server.kill();
+        for user in [&mut self.alice, &mut self.bob] {
+            user.stop();
+            user.start();
+        }
     }
 
     /// Alice begins to send a new file.

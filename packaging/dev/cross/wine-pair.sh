@@ -52,6 +52,8 @@ read -r _ address <"$scratch/ready" || fail "the server did not start"
 address=${address%$'\r'}
 for user in alice bob; do
   start_daemon "$user"
+  # Nobody on this machine's networks hears of them.
+  ffctl "$user" config set lan-discovery false >/dev/null
   ffctl "$user" register "$user" --server "$address" >/dev/null
 done
 invite() { ffctl "$1" invite | tr -d '\r'; }

@@ -111,10 +111,25 @@ impl<'a> User<'a> {
         self.wake();
     }
 
+    /// Waits until this contact is, or is no longer, on a network of this user's machine.
+    #[track_caller]
+    pub(crate) fn sees(&self, name: &str, near: bool) {
+        let mut watching = self.watch();
+        let shown = self.ffctl(&["contacts", "show", name, "--json"]).done().json();
+        if shown["near"] != near {
+            watching.until("contact", |contact| contact["name"] == name && contact["near"] == near);
+        }
+    }
+
     /// Begins to send one of this user's files.
     pub(crate) fn send(&self, to: &str, name: &str) -> Sending {
+        self.send_with(&[], to, name)
+    }
+
+    /// The same, with options.
+    pub(crate) fn send_with(&self, options: &[&str], to: &str, name: &str) -> Sending {
         let mut command = command(self.machine, &self.dir, "ffctl");
-        command.args(["send", "--json", to]).arg(self.file(name));
+        command.args(["send", "--json"]).args(options).arg(to).arg(self.file(name));
         Sending::new(Program::start(&command))
     }
 
