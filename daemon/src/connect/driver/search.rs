@@ -210,8 +210,7 @@ impl Search {
                 }
                 let credentials = Credentials::new(tag, &secret);
                 let candidates = candidates.clone();
-                *theirs =
-                    Some(Theirs { credentials, secret, generation, mapping, candidates, public });
+                *theirs = Some(Theirs { credentials, secret, generation, mapping, candidates });
                 (self.checking_since, self.in_vain_since) = (Some(now), Some(now));
             }
         }
