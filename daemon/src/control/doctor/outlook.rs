@@ -6,8 +6,8 @@ pub(super) fn words(outlook: Outlook) -> &'static str {
     match outlook {
         Outlook::Nameless => "Nothing can be sent or received before you have claimed a name.",
         Outlook::Unreachable => {
-            "Nobody can be found and nothing relayed until the server is reached; links that are up \
-             go on."
+            "Nobody can be found and nothing relayed until the server is reached, but for contacts on \
+             the same network; links that are up go on."
         }
         Outlook::RelayOnly => {
             "Sending works, but everything goes through the relay, over TLS: no UDP gets out of this \
