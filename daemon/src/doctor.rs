@@ -188,7 +188,7 @@ async fn probe(
         if !states.borrow().registered {
             break;
         }
-        let (id, arrival) = connector.expect().await;
+        let (id, arrival) = connector.expect_response().await;
         let Ok(Ok(probed)) = timeout(PROBE_LIMIT, client.probe(id)).await else {
             // It looks after itself, and soon.
             client.check_alive();

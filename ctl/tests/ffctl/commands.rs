@@ -1,7 +1,5 @@
 //! What all commands have in common, and those about this user's daemon.
 
-use std::io::{BufRead, BufReader};
-
 use filefleet_ctl::proto::{
     Call, ErrorCode, Event, FileFailure, Hello, LossExample, LossKind, LossView, Reply, Setting,
     TransferState, TransferView,

@@ -60,7 +60,7 @@ async fn aim(scene: &Scene, incarnation: u8, bystanders: &[UdpSocket]) {
     let id = TransferId::random();
     link.say_of(id, request(1)).await;
     link.hear_message().await;
-    scene.bob.done(Call::Accept { id: id.to_string(), to: None, always: false }).await;
+    scene.bob.done(Call::Accept { id: id.to_string(), to: None, always: false, seen: None }).await;
 
     // She does not answer either, but counts.
     let ip = Ipv4Addr::new(127, 0, 1, incarnation);

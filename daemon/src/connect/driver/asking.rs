@@ -83,7 +83,7 @@ impl Connector {
     }
 
     /// A new transaction of which a response may come from anywhere.
-    pub async fn expect(&self) -> (TransactionId, oneshot::Receiver<Answer>) {
+    pub async fn expect_response(&self) -> (TransactionId, oneshot::Receiver<Answer>) {
         self.wait_for(None).await
     }
 

@@ -158,7 +158,7 @@ struct Pack {
 impl Reader {
     fn run(&mut self) -> Result<(), Stopped> {
         let mut walk = self.source.walk();
-        while let Some(item) = walk.next() {
+        for item in walk.by_ref() {
             match item {
                 // A folder costs less than the question whether it is there.
                 Ok(entry) if entry.kind == EntryKind::Directory => self.entry(entry, false)?,

@@ -169,7 +169,7 @@ fn an_old_folder_that_cannot_be_read_fails_what_lies_in_it_and_nothing_else() {
     scene.deliver(2, "b");
     pass_a_tick(scene.path());
     let locked = scene.path().join("locked");
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o0)).unwrap();
     let entries =
         vec![(0, file("locked/a", b"other"), &b"other"[..]), (1, file("b", b"other"), b"other")];
     let (told, ended) =
