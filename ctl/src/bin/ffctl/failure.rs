@@ -34,11 +34,17 @@ pub(crate) struct CommandError {
     /// Lines that explain it, for people.
     #[serde(skip)]
     pub(crate) details: Vec<String>,
-    /// The files that failed; a transfer's report shows them.
+    /// A transfer's report shows it.
     #[serde(skip)]
+    pub(crate) shortfall: Box<Shortfall>,
+}
+
+/// What a transfer that came to its end did not bring over.
+#[derive(Debug, Default)]
+pub(crate) struct Shortfall {
+    /// The files that failed.
     pub(crate) failures: Vec<FileFailure>,
     /// What could not be kept of the others.
-    #[serde(skip)]
     pub(crate) losses: Vec<LossView>,
 }
 
@@ -56,8 +62,8 @@ impl CommandError {
     }
 
     fn new(exit_code: ExitCode, code: Code, message: String) -> Self {
-        let (details, failures, losses) = (Vec::new(), Vec::new(), Vec::new());
-        Self { exit_code, code, message, hint: None, details, failures, losses }
+        let (details, shortfall) = (Vec::new(), Box::default());
+        Self { exit_code, code, message, hint: None, details, shortfall }
     }
 
     /// Something that this program could not do.
@@ -103,7 +109,7 @@ impl CommandError {
     pub(crate) fn with_failures(mut self, failures: Vec<FileFailure>) -> Self {
         let details = failures.iter();
         self.details = details.map(|file| format!("{}: {}", file.path, file.message)).collect();
-        self.failures = failures;
+        self.shortfall.failures = failures;
         self
     }
 
@@ -111,7 +117,7 @@ impl CommandError {
     #[must_use]
     pub(crate) fn with_losses(mut self, losses: Vec<LossView>) -> Self {
         self.details.extend(losses::describe(&losses));
-        self.losses = losses;
+        self.shortfall.losses = losses;
         self
     }
 }

@@ -203,8 +203,8 @@ impl Report {
             Style::Json => print_json(&Line::Failed {
                 error,
                 transfer: self.transfer.as_deref(),
-                failures: &error.failures,
-                losses: &error.losses,
+                failures: &error.shortfall.failures,
+                losses: &error.shortfall.losses,
             }),
             Style::Bar(bar) => bar.finish_and_clear(),
             Style::Lines(_) => {}
