@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Requests to one address, whatever their ports, that may go unanswered within [`WINDOW`].
+/// Requests to one address, whatever their ports, that may go unanswered within ten minutes.
 pub const MOST: u32 = 10;
 /// After this long an address may be asked afresh, and an answer counts no longer.
 const WINDOW: Duration = Duration::from_secs(600);
