@@ -76,7 +76,7 @@ fn register_claims_the_name_and_shows_where_that_leads() {
     let outcome = user.ffctl(&["register", "alice", "--server", "h:1#ab"]).done();
     let (name, server) = ("alice".to_owned(), "h:1#ab".to_owned());
     assert_eq!(daemon.next_call(), Call::Register { name, server });
-    assert!(outcome.stdout.contains("registered  yes\n"), "{outcome:?}");
+    assert!(outcome.stdout.contains("registered     yes\n"), "{outcome:?}");
 }
 
 #[test]
