@@ -197,13 +197,13 @@ known["transfers"] = [it for it in known["transfers"] if it["id"] != sys.argv[1]
 print(json.dumps(known))' "$queued"
 }
 
-# Which processes run a program, whose path is an extended regular expression.
+# Which processes run a program, whose path is an extended regular expression; numbered as in here,
+# which /proc outside of the root does not do.
 runs() {
-  local exe
-  for exe in /proc/[0-9]*/exe; do
-    readlink "$exe" | grep -qxE "$scratch/root$1" || continue
-    exe=${exe#/proc/}
-    echo "${exe%/exe}"
+  local process
+  for process in "$scratch"/root/proc/[0-9]*; do
+    readlink "$process/exe" | grep -qxE "$scratch/root$1" || continue
+    basename "$process"
   done | grep .
 }
 

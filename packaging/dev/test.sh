@@ -37,6 +37,8 @@ if grep -Eq '[1-9][0-9]* ignored|skipped: needs' "$log"; then
 fi
 "$root/packaging/dev/service-test.sh"
 if [ "$long" -eq 1 ]; then
+  echo "== every NAT against every other, ten times"
+  FILEFLEET_TEST_ROUNDS=10 cargo test --locked --workspace --test netsim matrix:: -- --nocapture
   echo "== crash drill"
   FILEFLEET_DRILL_ROUNDS=200 cargo test --locked --workspace --test e2e drill:: -- --nocapture
   echo "== resuming 4 GiB"

@@ -12,8 +12,6 @@ const FIRST_BYTE: Duration = Duration::from_secs(1);
 const DIRECT: Duration = Duration::from_secs(5);
 /// The same where ports have to be guessed, which may take two rounds.
 const GUESSED: Duration = Duration::from_secs(15);
-/// How often a pair may be slower than that, as on a machine that has other work.
-const SECOND_CHANCES: u32 = 1;
 
 #[test]
 fn each_nat_behaves_as_its_kind_does() {
@@ -64,14 +62,8 @@ fn reaches_all(alices: Nat) {
     for _ in 0..rounds() {
         for bobs in Nat::ALL {
             let limit = limit(alices, bobs);
-            let mut found = send(alices, bobs);
+            let found = send(alices, bobs);
             eprintln!("{alices:?} to {bobs:?}: {found:?}");
-            for _ in 0..SECOND_CHANCES {
-                if found.first_byte >= FIRST_BYTE || found.direct > limit {
-                    found = send(alices, bobs);
-                    eprintln!("{alices:?} to {bobs:?}, again: {found:?}");
-                }
-            }
             assert!(found.first_byte < FIRST_BYTE, "{alices:?} to {bobs:?}: {found:?}");
             assert!(found.direct <= limit, "{alices:?} to {bobs:?}: {found:?}");
         }

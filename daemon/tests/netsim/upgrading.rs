@@ -22,14 +22,17 @@ fn a_transfer_goes_over_from_the_relay_to_the_direct_way_without_a_pause() {
     let network = Network::routed();
     network.separate();
     let pair = Pair::on(&network);
-    let arriving = Arrivals::at(&network.bob);
     let mut sending = pair.send_film_of(LEN);
+    sending.progress(|event| event["bytes_done"].as_u64() > Some(0));
+    let arriving = Arrivals::at(&network.bob);
     let relayed = sending.progress(|event| event["bytes_done"].as_u64() > Some(RELAYED));
     assert_eq!(relayed["link"], "relayed", "{relayed}");
     network.join();
     let direct = sending.progress(|event| event["link"] == "direct");
-    let done = pair.film_arrives(sending);
+    let done = sending.done();
+    // At once: the links live on, and so do their probes.
     let arrivals = arriving.end();
+    pair.film_is_there(&done);
 
     assert!(is_direct(&done), "{done}");
     let way = |number| arrivals.iter().filter(move |it| it.from.octets()[2] == number);
