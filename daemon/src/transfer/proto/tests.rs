@@ -297,7 +297,8 @@ fn counts_and_lengths_are_bounded_before_anything_is_allocated() {
     assert!(matches!(Prefix::decode(&bytes), Err(WireError::TooLong { .. })));
 }
 
-/// Entries of every kind that have more than others.
+/// Entries of every kind that have more than others, for the fuzzer.
+#[cfg(target_os = "linux")]
 pub(crate) fn entries() -> Vec<Entry> {
     let file = |size| EntryKind::File { size };
     vec![
