@@ -131,6 +131,11 @@ impl Links {
         self.live.is_empty()
     }
 
+    /// Whether there is another link to turn to when one does not work.
+    pub(super) fn are_several(&self) -> bool {
+        self.live.len() > 1
+    }
+
     pub(super) fn connections(&self) -> impl Iterator<Item = &Connection> {
         self.live.values().map(|live| &live.view.connection)
     }

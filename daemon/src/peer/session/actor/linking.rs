@@ -257,10 +257,13 @@ impl SessionActor {
         self.direct.restart();
     }
 
-    /// The peer looks for other ways.
+    /// The peer looks for other ways. It does so from time to time while there is no direct one, too,
+    /// and then the only link is none to doubt: the peer's word has just come over it.
     pub(super) fn on_offered_anew(&mut self) {
         self.dialling = JoinSet::new();
-        self.prove_links();
+        if self.links.are_several() {
+            self.prove_links();
+        }
     }
 
     fn prove_links(&mut self) {
