@@ -19,15 +19,16 @@ const MAX_ADDRESSES: usize = 512;
 pub enum Reason {
     /// The peer has named it.
     Named,
-    /// A request of the peer's came from there, or somebody has forged its source.
+    /// A request of the peer's came from there, or the peer has forged its source.
     Heard,
 }
 
-/// What has been asked of the addresses of one peer. It outlives the search for paths: who is called
-/// again and again may ask others no more often.
+/// What has been asked of the addresses of one peer, by all searches for paths to it. It outlives
+/// them: who is called again and again may ask others no more often.
 #[derive(Debug, Default)]
 pub struct Allowances {
     accounts: HashMap<(IpAddr, Reason), Account>,
+    unlimited: bool,
 }
 
 #[derive(Debug)]
@@ -39,9 +40,15 @@ struct Account {
 }
 
 impl Allowances {
+    /// Of the user's own server, which waits for requests: only strangers have to be spared.
+    pub fn unlimited() -> Self {
+        Self { unlimited: true, ..Self::default() }
+    }
+
     /// Before when this address may not be asked; `None` if it may.
     pub fn earliest(&self, ip: IpAddr, reason: Reason) -> Option<Instant> {
         match self.accounts.get(&(ip, reason)) {
+            _ if self.unlimited => None,
             Some(account) if account.is_used_up() => Some(account.end()),
             None if self.accounts.len() >= MAX_ADDRESSES => {
                 self.accounts.values().map(Account::end).min()
@@ -55,9 +62,11 @@ impl Allowances {
         self.account(now, ip, reason).asked += 1;
     }
 
-    /// A request came from there, which may be returned: who forges its source gains nothing.
-    pub fn heard(&mut self, now: Instant, ip: IpAddr) {
-        if let Some(account) = self.accounts.get_mut(&(ip, Reason::Heard)) {
+    /// An authentic request came from there: one more may go there, for this reason. Only the peer
+    /// could have forged its source, and each packet of its own would then draw two: the answer, and
+    /// this one.
+    pub fn heard(&mut self, now: Instant, ip: IpAddr, reason: Reason) {
+        if let Some(account) = self.accounts.get_mut(&(ip, reason)) {
             account.asked = account.asked.saturating_sub(1);
         }
         self.forget_old(now);

@@ -36,14 +36,14 @@ pub struct Success {
     pub rtt: Duration,
 }
 
-/// The checks of one peer.
+/// The checks of one search for a peer. What they may ask is in its [`Allowances`], which all its
+/// searches share.
 #[derive(Debug, Default)]
 pub struct Checks {
     /// In the order in which they are first asked.
     destinations: Vec<Destination>,
     /// No request leaves before.
     earliest: Option<Instant>,
-    allowances: Allowances,
 }
 
 #[derive(Debug)]
@@ -62,24 +62,9 @@ struct Destination {
 }
 
 impl Checks {
-    /// Checks of a peer of whose addresses some have been asked before.
-    pub fn with(allowances: Allowances) -> Self {
-        Self { allowances, ..Self::default() }
-    }
-
-    /// What is to be remembered of these checks.
-    pub fn into_allowances(self) -> Allowances {
-        self.allowances
-    }
-
     /// Forgets where the peer may be.
     pub fn clear(&mut self) {
         self.destinations.clear();
-    }
-
-    /// This machine is in another network.
-    pub fn forgive(&mut self) {
-        self.allowances.forgive();
     }
 
     /// Adds destinations, to be asked in this order; those that are known already stay as they are.
@@ -94,8 +79,8 @@ impl Checks {
 
     /// An authenticated request came from `remote`: it is asked at once, wherever it is (a
     /// triggered check, RFC 8445 section 7.3.1.4).
-    pub fn on_request(&mut self, now: Instant, remote: SocketAddr) {
-        self.allowances.heard(now, remote.ip());
+    pub fn on_request(&mut self, now: Instant, remote: SocketAddr, allowances: &mut Allowances) {
+        allowances.heard(now, remote.ip(), Reason::Heard);
         match self.find(remote) {
             Some(known) if known.answered_lately(now) => {}
             Some(known) => {
@@ -113,6 +98,7 @@ impl Checks {
         now: Instant,
         remote: SocketAddr,
         id: TransactionId,
+        allowances: &mut Allowances,
     ) -> Option<Success> {
         let destination = self.find(remote).filter(|known| known.rtt.is_none())?;
         let (_, sent) = destination.sent.iter().find(|(sent, _)| *sent == id)?;
@@ -120,7 +106,7 @@ impl Checks {
         destination.rtt = Some(rtt);
         // None of them counts again when it is asked anew.
         destination.sent.clear();
-        self.allowances.answered(now, remote.ip());
+        allowances.answered(now, remote.ip());
         Some(Success { remote, rtt })
     }
 
@@ -133,11 +119,15 @@ impl Checks {
     }
 
     /// The next request that is due, if any, under the given transaction id.
-    pub fn poll(&mut self, now: Instant, id: TransactionId) -> Option<SocketAddr> {
+    pub fn poll(
+        &mut self,
+        now: Instant,
+        id: TransactionId,
+        allowances: &mut Allowances,
+    ) -> Option<SocketAddr> {
         if self.earliest.is_some_and(|earliest| earliest > now) {
             return None;
         }
-        let allowances = &self.allowances;
         let due = self.destinations.iter_mut().filter(|known| known.rtt.is_none());
         let due = due.filter_map(|known| Some((known.next_at(allowances)?, known)));
         let (_, next) = due.filter(|(at, _)| *at <= now).min_by_key(|(at, _)| *at)?;
@@ -148,14 +138,14 @@ impl Checks {
         }
         next.asked += 1;
         self.earliest = Some(now + PACE);
-        self.allowances.spend(now, remote.ip(), reason);
+        allowances.spend(now, remote.ip(), reason);
         Some(remote)
     }
 
     /// When [`poll`](Self::poll) has something to say next.
-    pub fn timeout(&self) -> Option<Instant> {
+    pub fn timeout(&self, allowances: &Allowances) -> Option<Instant> {
         let open = self.destinations.iter().filter(|known| known.rtt.is_none());
-        let next = open.filter_map(|known| known.next_at(&self.allowances)).min()?;
+        let next = open.filter_map(|known| known.next_at(allowances)).min()?;
         Some(self.earliest.map_or(next, |earliest| earliest.max(next)))
     }
 

@@ -23,6 +23,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::connect::{
+    allowance::Allowances,
     checks::Checks,
     driver::{Keys, Scattered},
 };
@@ -55,7 +56,8 @@ impl ScatteredPath {
         let (passed, watch) = watch::channel(false);
         let mut checks = Checks::default();
         checks.add(Instant::now(), [remote]);
-        let driver = Driver { socket: demux, remote, keys, checks, datagrams, passed };
+        let allowances = Allowances::default();
+        let driver = Driver { socket: demux, remote, keys, checks, allowances, datagrams, passed };
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.run()));
         Ok(Self { endpoint, remote, passed: watch, _driver: driver })
     }
@@ -85,6 +87,7 @@ struct Driver {
     remote: SocketAddr,
     keys: Keys,
     checks: Checks,
+    allowances: Allowances,
     datagrams: mpsc::Receiver<OtherDatagram>,
     passed: watch::Sender<bool>,
 }
@@ -92,7 +95,7 @@ struct Driver {
 impl Driver {
     async fn run(mut self) {
         loop {
-            let timeout = self.checks.timeout();
+            let timeout = self.checks.timeout(&self.allowances);
             let due = async {
                 match timeout {
                     Some(at) => sleep_until(at.into()).await,
@@ -112,7 +115,7 @@ impl Driver {
 
     fn send_due(&mut self) {
         let id = self.keys.transaction();
-        if let Some(remote) = self.checks.poll(Instant::now(), id) {
+        if let Some(remote) = self.checks.poll(Instant::now(), id, &mut self.allowances) {
             // A check that does not fit into the socket's buffer counts as lost.
             self.socket.send_to(&self.keys.request_as(id), remote, None);
         }
@@ -125,7 +128,8 @@ impl Driver {
         if let Some(answer) = self.keys.answer(datagram) {
             self.socket.send_to(&answer, self.remote, None);
         } else if let Some(id) = self.keys.answered(datagram)
-            && self.checks.on_response(Instant::now(), self.remote, id).is_some()
+            && let allowances = &mut self.allowances
+            && self.checks.on_response(Instant::now(), self.remote, id, allowances).is_some()
         {
             self.passed.send_replace(true);
         }

@@ -42,10 +42,26 @@ fn who_is_heard_may_be_asked_though_it_was_named_in_vain_and_as_often_as_it_is_h
     allowed(&mut allowances, now, Reason::Named);
     assert_eq!(allowed(&mut allowances, now, Reason::Heard), 10);
     for _ in 0..3 {
-        allowances.heard(now, HERE);
+        allowances.heard(now, HERE, Reason::Heard);
     }
     assert_eq!(allowed(&mut allowances, now, Reason::Heard), 3);
     assert_eq!(allowed(&mut allowances, now, Reason::Named), 0);
+}
+
+#[test]
+fn who_asks_from_where_it_was_named_in_vain_is_asked_as_often_as_it_asks() {
+    let (now, mut allowances) = (Instant::now(), Allowances::default());
+    allowed(&mut allowances, now, Reason::Named);
+    for _ in 0..3 {
+        allowances.heard(now, HERE, Reason::Named);
+    }
+    assert_eq!(allowed(&mut allowances, now, Reason::Named), 3);
+}
+
+#[test]
+fn a_server_is_asked_at_will() {
+    let mut allowances = Allowances::unlimited();
+    assert_eq!(allowed(&mut allowances, Instant::now(), Reason::Named), 1000);
 }
 
 #[test]

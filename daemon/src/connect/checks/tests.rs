@@ -23,8 +23,46 @@ fn id(n: u64) -> TransactionId {
     id
 }
 
+/// Checks of a peer for whom no other search goes on.
+#[derive(Default)]
+struct Alone {
+    checks: Checks,
+    allowances: Allowances,
+}
+
+impl Alone {
+    fn add(&mut self, now: Instant, remotes: impl IntoIterator<Item = SocketAddr>) {
+        self.checks.add(now, remotes);
+    }
+
+    fn on_request(&mut self, now: Instant, remote: SocketAddr) {
+        self.checks.on_request(now, remote, &mut self.allowances);
+    }
+
+    fn on_response(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        id: TransactionId,
+    ) -> Option<Success> {
+        self.checks.on_response(now, remote, id, &mut self.allowances)
+    }
+
+    fn restart(&mut self, now: Instant) {
+        self.checks.restart(now);
+    }
+
+    fn poll(&mut self, now: Instant, id: TransactionId) -> Option<SocketAddr> {
+        self.checks.poll(now, id, &mut self.allowances)
+    }
+
+    fn timeout(&self) -> Option<Instant> {
+        self.checks.timeout(&self.allowances)
+    }
+}
+
 /// Asks whenever the checks want to be asked, in whole milliseconds.
-fn run(checks: &mut Checks, start: Instant, millis: Range<u64>) -> Vec<(u64, u16)> {
+fn run(checks: &mut Alone, start: Instant, millis: Range<u64>) -> Vec<(u64, u16)> {
     let mut sent = Vec::new();
     let mut now = millis.start;
     while now < millis.end {
@@ -45,7 +83,7 @@ fn u32(n: u64) -> u32 {
 #[test]
 fn requests_are_paced_and_given_up_after_ten() {
     let now = Instant::now();
-    let mut checks = Checks::default();
+    let mut checks = Alone::default();
     checks.add(now, (1..=64).map(address));
     let sent = run(&mut checks, now, 0..10_000);
     assert!(sent.windows(2).all(|two| two[1].0 - two[0].0 >= 5));
@@ -59,7 +97,7 @@ fn requests_are_paced_and_given_up_after_ten() {
 #[test]
 fn however_often_and_under_however_many_ports_a_machine_is_named_it_is_asked_ten_times() {
     let start = Instant::now();
-    let mut checks = Checks::default();
+    let mut checks = Alone::default();
     let mut sent = 0;
     for restart in 0..100 {
         let millis = restart * 1_000;
@@ -69,17 +107,26 @@ fn however_often_and_under_however_many_ports_a_machine_is_named_it_is_asked_ten
     }
     assert_eq!(sent, 10);
     // Another search for the same peer does not begin at zero.
-    let mut checks = Checks::with(checks.into_allowances());
+    checks.checks = Checks::default();
     checks.add(start, [([192, 0, 2, 1], 65).into()]);
     assert_eq!(run(&mut checks, start, 100_000..110_000), []);
-    checks.forgive();
+    checks.allowances.forgive();
     assert_eq!(run(&mut checks, start, 110_000..120_000).len(), 10);
+}
+
+#[test]
+fn a_server_that_is_late_is_asked_for_as_long_as_anybody_at_both_its_ports() {
+    let now = Instant::now();
+    let mut checks = Alone { allowances: Allowances::unlimited(), ..Alone::default() };
+    checks.add(now, [1, 2].map(|port| ([192, 0, 2, 1], port).into()));
+    let sent = run(&mut checks, now, 0..10_000);
+    assert_eq!((sent.len(), sent.last().unwrap().0 >= 2050), (20, true));
 }
 
 #[test]
 fn who_was_named_in_vain_and_is_heard_is_asked() {
     let now = Instant::now();
-    let mut checks = Checks::default();
+    let mut checks = Alone::default();
     checks.add(now, [address(1)]);
     assert_eq!(run(&mut checks, now, 0..5_000).len(), 10);
     let later = now + 5_000 * MS;
@@ -95,7 +142,7 @@ fn who_was_named_in_vain_and_is_heard_is_asked() {
 #[test]
 fn who_answered_long_ago_and_asks_again_is_asked_again() {
     let now = Instant::now();
-    let mut checks = Checks::default();
+    let mut checks = Alone::default();
     checks.add(now, [address(1)]);
     assert_eq!(checks.poll(now, id(1)), Some(address(1)));
     assert!(checks.on_response(now + MS, address(1), id(1)).is_some());
@@ -111,7 +158,7 @@ fn who_answered_long_ago_and_asks_again_is_asked_again() {
 #[test]
 fn one_destination_is_asked_ever_more_slowly() {
     let now = Instant::now();
-    let mut checks = Checks::default();
+    let mut checks = Alone::default();
     checks.add(now, [address(1)]);
     let times: Vec<_> = run(&mut checks, now, 0..10_000).into_iter().map(|(ms, _)| ms).collect();
     assert_eq!(times, [0, 30, 70, 130, 220, 360, 570, 880, 1350, 2050]);
@@ -120,7 +167,7 @@ fn one_destination_is_asked_ever_more_slowly() {
 #[test]
 fn an_answer_counts_once_and_only_from_where_it_was_asked() {
     let now = Instant::now();
-    let mut checks = Checks::default();
+    let mut checks = Alone::default();
     checks.add(now, [address(1), address(2)]);
     assert_eq!(checks.poll(now, id(7)), Some(address(1)));
     assert_eq!(checks.on_response(now, address(2), id(7)), None);
@@ -135,7 +182,7 @@ fn an_answer_counts_once_and_only_from_where_it_was_asked() {
 #[test]
 fn an_observed_address_is_asked_at_once() {
     let now = Instant::now();
-    let mut checks = Checks::default();
+    let mut checks = Alone::default();
     checks.on_request(now, address(9));
     assert_eq!(checks.poll(now, id(1)), Some(address(9)));
     // All its requests were in vain, but it is heard again.
@@ -152,7 +199,7 @@ fn an_observed_address_is_asked_at_once() {
 #[test]
 fn a_restart_asks_everybody_again() {
     let now = Instant::now();
-    let mut checks = Checks::default();
+    let mut checks = Alone::default();
     checks.add(now, [address(1), address(2)]);
     checks.on_request(now, address(3));
     checks.poll(now, id(1));
@@ -166,7 +213,7 @@ fn a_restart_asks_everybody_again() {
 /// One side of a simulated network: a NAT that lets in only whom its host has sent to.
 #[derive(Default)]
 struct Side {
-    checks: Checks,
+    checks: Alone,
     sent_to: HashSet<SocketAddr>,
     succeeded: Vec<SocketAddr>,
     ids: u64,
@@ -240,7 +287,7 @@ proptest! {
         events in proptest::collection::vec((0..200_u16, any::<bool>()), 0..500),
     ) {
         let now = Instant::now();
-        let mut checks = Checks::default();
+        let mut checks = Alone::default();
         for (n, request) in events {
             match request {
                 true => checks.on_request(now, address(n)),

@@ -1,7 +1,7 @@
 //! The task behind [`Connector`](super::Connector): it owns all searches.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -22,7 +22,7 @@ use tokio::{
 
 use super::{
     super::{
-        allowance::Allowances,
+        allowance::{Allowances, Reason},
         birthday::Mapping,
         candidate::Network,
         checks::{Checks, Success},
@@ -69,12 +69,14 @@ struct Actor {
     searches: HashMap<Tag, Search>,
     /// Requests for our address to both ports of the server.
     servers: Checks,
+    servers_allowances: Allowances,
     asked_servers: Option<Instant>,
     /// Our address as each of the server's ports saw it.
     reflexive: HashMap<SocketAddr, SocketAddr>,
     /// When ports were last guessed for a peer.
     guessed: HashMap<DeviceKey, Instant>,
-    /// What has been asked of the addresses of peers for whom no search goes on.
+    /// What has been asked of the addresses of each peer: of all for whom a search goes on, and of
+    /// the last ones for whom one did.
     allowances: HashMap<DeviceKey, Allowances>,
     /// How addresses of IPv4 are reached, if this machine has IPv6 alone.
     translator: Option<Prefix>,
@@ -91,6 +93,7 @@ impl Driver {
             state: None,
             searches: HashMap::new(),
             servers: Checks::default(),
+            servers_allowances: Allowances::unlimited(),
             asked_servers: None,
             reflexive: HashMap::new(),
             guessed: HashMap::new(),
@@ -133,8 +136,9 @@ impl Actor {
     }
 
     fn timeout(&self) -> Option<Instant> {
-        let searches = self.searches.values().filter_map(Search::timeout);
-        searches.chain(self.servers.timeout()).min()
+        let searches = self.searches.values();
+        let searches = searches.filter_map(|it| it.timeout(self.allowances.get(&it.device())?));
+        searches.chain(self.servers.timeout(&self.servers_allowances)).min()
     }
 
     fn on_command(&mut self, command: Command) {
@@ -146,8 +150,8 @@ impl Actor {
                 if self.translator.is_none() && self.translators.is_empty() {
                     self.look_for_translator();
                 }
-                let allowances = self.allowances.remove(&device).unwrap_or_default();
-                let search = Search::new(tag, device, events, allowances).telling(found);
+                self.allowances.entry(device).or_default();
+                let search = Search::new(tag, device, events).telling(found);
                 self.searches.insert(tag, search);
                 if self.asked_servers.is_none_or(|asked| asked.elapsed() > REFLEXIVE_AGE) {
                     self.ask_servers();
@@ -292,13 +296,14 @@ impl Actor {
 
     /// Ends the searches that nobody waits for any more.
     fn end_searches(&mut self) {
-        for (_, search) in self.searches.extract_if(|_, search| search.is_over()) {
-            if self.allowances.len() < MAX_REMEMBERED {
-                self.allowances.insert(search.device(), search.into_allowances());
-            }
-        }
-        let now = Instant::now();
-        self.allowances.retain(|_, allowances| !allowances.is_settled(now));
+        self.searches.retain(|_, search| !search.is_over());
+        let sought: HashSet<_> = self.searches.values().map(Search::device).collect();
+        let (now, mut room) = (Instant::now(), MAX_REMEMBERED);
+        self.allowances.retain(|device, allowances| {
+            let is_remembered = !allowances.is_settled(now) && room > 0;
+            room -= usize::from(is_remembered);
+            sought.contains(device) || is_remembered
+        });
         lock(&self.driver.heard).retain(|tag, _| self.searches.contains_key(tag));
     }
 
@@ -344,8 +349,7 @@ impl Actor {
 
     /// Other machines may have the addresses now that have been asked in vain.
     fn forgive(&mut self) {
-        self.allowances.clear();
-        self.searches.values_mut().for_each(Search::forgive);
+        self.allowances.values_mut().for_each(Allowances::forgive);
     }
 
     fn on_datagram(&mut self, datagram: &OtherDatagram) {
@@ -368,12 +372,11 @@ impl Actor {
     fn on_request(&mut self, datagram: &OtherDatagram, username: &str) {
         let Some((ours, theirs)) = read_username(username) else { return };
         let Some(search) = self.searches.get_mut(&ours) else {
-            if let Some(answer) = self.driver.callers.answer(Instant::now(), datagram, ours) {
-                self.driver.socket.send_to(&answer, datagram.source, datagram.local_ip);
-            }
-            return;
+            return self.on_call(datagram, ours);
         };
-        let Some(answer) = search.answer(Instant::now(), datagram, theirs) else { return };
+        let allowances = self.allowances.entry(search.device()).or_default();
+        let answer = search.answer(Instant::now(), datagram, theirs, allowances);
+        let Some(answer) = answer else { return };
         {
             // Before the answer leaves: the peer may connect as soon as it is there.
             let mut heard = lock(&self.driver.heard);
@@ -385,18 +388,32 @@ impl Actor {
         self.driver.socket.send_to(&answer, datagram.source, datagram.local_ip);
     }
 
+    /// A check that no search is for: of somebody who is known without a session, or a stranger.
+    fn on_call(&mut self, datagram: &OtherDatagram, ours: Tag) {
+        let (now, source) = (Instant::now(), datagram.source);
+        let answered = self.driver.callers.answer(now, datagram, ours);
+        let Some((answer, device)) = answered else { return };
+        // Who is checked in turn, and was not there before, is there now.
+        if let Some(allowances) = self.allowances.get_mut(&device) {
+            allowances.heard(now, source.ip(), Reason::Named);
+        }
+        self.driver.socket.send_to(&answer, source, datagram.local_ip);
+    }
+
     fn on_response(&mut self, datagram: &OtherDatagram, id: TransactionId, mapped: SocketAddr) {
         let (tag, now) = (tag_of(&id), Instant::now());
         if tag == SERVERS {
             self.asking.on_response(&id, Answer { source: datagram.source, mapped });
-            if self.servers.on_response(now, datagram.source, id).is_some() {
+            let allowances = &mut self.servers_allowances;
+            if self.servers.on_response(now, datagram.source, id, allowances).is_some() {
                 self.reflexive.insert(datagram.source, mapped);
                 self.offer();
             }
             return;
         }
         let Some(search) = self.searches.get_mut(&tag) else { return };
-        if let Some(Success { remote, rtt }) = search.on_response(now, datagram) {
+        let allowances = self.allowances.entry(search.device()).or_default();
+        if let Some(Success { remote, rtt }) = search.on_response(now, datagram, allowances) {
             let on_link = self.driver.network.borrow().is_on_link(remote.ip());
             tracing::debug!(%remote, on_link, ?rtt, "a path works");
             search.tell(Event::Reachable(Reachable { remote, on_link, rtt }));
@@ -413,13 +430,15 @@ impl Actor {
 
     /// A message that does not fit into the socket's buffer counts as lost.
     fn send_due(&mut self, now: Instant) {
-        while self.servers.timeout().is_some_and(|at| at <= now) {
+        let allowances = &mut self.servers_allowances;
+        while self.servers.timeout(allowances).is_some_and(|at| at <= now) {
             let id = transaction(SERVERS);
-            let Some(server) = self.servers.poll(now, id) else { break };
+            let Some(server) = self.servers.poll(now, id, allowances) else { break };
             self.driver.socket.send_to(&stun::request(id), server, None);
         }
         for search in self.searches.values_mut() {
-            while let Some((request, remote)) = search.due(now) {
+            let allowances = self.allowances.entry(search.device()).or_default();
+            while let Some((request, remote)) = search.due(now, allowances) {
                 self.driver.socket.send_to(&request, remote, None);
             }
             search.tell_standing();

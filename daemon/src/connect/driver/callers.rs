@@ -48,13 +48,13 @@ impl Callers {
         self.lock().expected = callers.map(credentials).collect();
     }
 
-    /// Answers a check that names somebody expected; `None` if it is not theirs.
+    /// Answers a check that names somebody expected, and who that is; `None` if it is not theirs.
     pub(super) fn answer(
         &self,
         now: Instant,
         request: &OtherDatagram,
         ours: Tag,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<(Vec<u8>, DeviceKey)> {
         let mut state = self.lock();
         let (credentials, device) = state.expected.get(&ours)?.clone();
         let answer = credentials.answer(request)?;
@@ -63,7 +63,7 @@ impl Callers {
         if state.passed.len() < MAX_CALLERS {
             state.passed.insert(request.source, (device, now));
         }
-        Some(answer)
+        Some((answer, device))
     }
 
     /// Who passed a check from this address a moment ago.

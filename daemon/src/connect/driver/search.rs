@@ -80,18 +80,13 @@ impl Reach<'_> {
 }
 
 impl Search {
-    pub(super) fn new(
-        tag: Tag,
-        device: DeviceKey,
-        events: mpsc::Sender<Event>,
-        allowances: Allowances,
-    ) -> Self {
+    pub(super) fn new(tag: Tag, device: DeviceKey, events: mpsc::Sender<Event>) -> Self {
         let mut secret = Secret([0; 16]);
         fill_random(&mut secret.0);
         Self {
             device,
             ours: Credentials::new(tag, &secret),
-            checks: Checks::with(allowances),
+            checks: Checks::default(),
             secret,
             generation: 0,
             theirs: None,
@@ -136,16 +131,6 @@ impl Search {
     /// Whom is looked for.
     pub(super) fn device(&self) -> DeviceKey {
         self.device
-    }
-
-    /// What is to be remembered of the peer's addresses when the search is over.
-    pub(super) fn into_allowances(self) -> Allowances {
-        self.checks.into_allowances()
-    }
-
-    /// This machine is in another network.
-    pub(super) fn forgive(&mut self) {
-        self.checks.forgive();
     }
 
     /// Whether nobody waits for findings any more.
@@ -280,11 +265,12 @@ impl Search {
         now: Instant,
         request: &OtherDatagram,
         from: Tag,
+        allowances: &mut Allowances,
     ) -> Option<Vec<u8>> {
         let answer = self.ours.answer(request)?;
         // A check may overtake the offer: then its source is asked once the offer is here.
         if self.theirs.as_ref().is_none_or(|theirs| theirs.credentials.tag == from) {
-            self.checks.on_request(now, request.source);
+            self.checks.on_request(now, request.source, allowances);
         }
         Some(answer)
     }
@@ -294,9 +280,10 @@ impl Search {
         &mut self,
         now: Instant,
         response: &OtherDatagram,
+        allowances: &mut Allowances,
     ) -> Option<Success> {
         let id = self.theirs.as_ref()?.credentials.answered(response)?;
-        let success = self.checks.on_response(now, response.source, id)?;
+        let success = self.checks.on_response(now, response.source, id, allowances)?;
         self.succeeded = true;
         self.in_vain_since = None;
         self.guessing = None;
@@ -304,16 +291,20 @@ impl Search {
     }
 
     /// When the next check is due.
-    pub(super) fn timeout(&self) -> Option<Instant> {
-        self.theirs.as_ref().and_then(|_| self.checks.timeout())
+    pub(super) fn timeout(&self, allowances: &Allowances) -> Option<Instant> {
+        self.theirs.as_ref().and_then(|_| self.checks.timeout(allowances))
     }
 
     /// The check that is due, and whom to send it to.
-    pub(super) fn due(&mut self, now: Instant) -> Option<(Vec<u8>, SocketAddr)> {
-        self.timeout().filter(|at| *at <= now)?;
+    pub(super) fn due(
+        &mut self,
+        now: Instant,
+        allowances: &mut Allowances,
+    ) -> Option<(Vec<u8>, SocketAddr)> {
+        self.timeout(allowances).filter(|at| *at <= now)?;
         let theirs = self.theirs.as_ref()?.credentials.clone();
         let id: TransactionId = transaction(self.ours.tag);
-        let remote = self.checks.poll(now, id)?;
+        let remote = self.checks.poll(now, id, allowances)?;
         let keys = Keys { ours: self.ours.clone(), theirs };
         Some((keys.request_as(id), remote))
     }
@@ -340,6 +331,7 @@ mod tests {
         search: Search,
         events: mpsc::Receiver<Event>,
         address: SocketAddr,
+        allowances: Allowances,
     }
 
     impl Side {
@@ -347,8 +339,8 @@ mod tests {
             let (events_in, events) = mpsc::channel(4);
             let address = address.parse().unwrap();
             let device = DeviceKey::from_bytes([7; 32]);
-            let search = Search::new(Tag(tag), device, events_in, Allowances::default());
-            Self { search, events, address }
+            let search = Search::new(Tag(tag), device, events_in);
+            Self { search, events, address, allowances: Allowances::default() }
         }
 
         fn offer(&mut self) -> Offer {
@@ -378,13 +370,13 @@ mod tests {
         let ours = Reach { network: &Network::default(), translator: None };
         alice.search.take_offer(now, bobs, &ours);
         bob.search.take_offer(now, alices, &ours);
-        let (request, to) = alice.search.due(now).unwrap();
+        let (request, to) = alice.search.due(now, &mut alice.allowances).unwrap();
         assert_eq!(to, bob.address);
         let request = alice.says(request);
         assert_eq!(tag_of(&id_of(&request)), Tag(1));
-        let answer = bob.search.answer(now, &request, Tag(1)).unwrap();
+        let answer = bob.search.answer(now, &request, Tag(1), &mut bob.allowances).unwrap();
         let answer = bob.says(answer);
-        let success = alice.search.on_response(now, &answer).unwrap();
+        let success = alice.search.on_response(now, &answer, &mut alice.allowances).unwrap();
         assert_eq!(success.remote, bob.address);
     }
 
@@ -396,10 +388,26 @@ mod tests {
         offer.secret = Secret([0; 16]);
         let ours = Reach { network: &Network::default(), translator: None };
         mallory.search.take_offer(now, offer, &ours);
-        let (request, _) = mallory.search.due(now).unwrap();
+        let (request, _) = mallory.search.due(now, &mut mallory.allowances).unwrap();
         let request = mallory.says(request);
-        assert_eq!(alice.search.answer(now, &request, Tag(3)), None);
-        assert_eq!(alice.search.timeout(), None);
+        assert_eq!(alice.search.answer(now, &request, Tag(3), &mut alice.allowances), None);
+        assert_eq!(alice.search.timeout(&alice.allowances), None);
+    }
+
+    #[test]
+    fn searches_for_one_device_at_the_same_time_share_what_they_may_ask() {
+        let now = Instant::now();
+        let mut bob = Side::new(2, "10.0.0.2:2");
+        let mut searches = [Side::new(1, "10.0.0.1:1"), Side::new(3, "10.0.0.1:1")];
+        let ours = Reach { network: &Network::default(), translator: None };
+        let mut allowances = Allowances::default();
+        let offer = bob.offer();
+        searches.iter_mut().for_each(|it| it.search.take_offer(now, offer.clone(), &ours));
+        let asked = (0..10_000).map(|ms| now + Duration::from_millis(ms)).flat_map(|now| {
+            let due = searches.iter_mut().filter_map(|it| it.search.due(now, &mut allowances));
+            due.collect::<Vec<_>>()
+        });
+        assert_eq!(asked.count(), 10);
     }
 
     #[test]
