@@ -12,11 +12,10 @@ use std::{
 };
 
 use filefleet_server::{
-    client::{self, Client, Probed, State, Tunnels},
+    client::{self, Client, Probed, State, Tunnels, resolve::addresses},
     protos::address::ServerAddress,
 };
 use tokio::{
-    net::lookup_host,
     task::JoinSet,
     time::{Instant, timeout, timeout_at},
 };
@@ -25,8 +24,6 @@ use crate::connect::driver::{Connector, Surroundings};
 
 /// For the system's resolver, which asks several name servers in turn.
 const RESOLUTION_LIMIT: Duration = Duration::from_secs(5);
-/// How many addresses of the server are asked, as many as the client tries.
-const MAX_ADDRESSES: usize = 8;
 /// For TCP and TLS with a server that is far away, and a lost packet.
 const TCP_LIMIT: Duration = Duration::from_secs(5);
 /// How long a registration that is under way is waited for: UDP's head start and a tunnel.
@@ -75,6 +72,7 @@ pub(crate) struct ServerFacts {
     /// QUIC's estimate.
     pub(crate) round_trip: Option<Duration>,
     pub(crate) clock: Option<ClockOffset>,
+    /// `None` if the server has not answered.
     pub(crate) unasked: Option<Unasked>,
 }
 
@@ -93,12 +91,13 @@ pub(crate) struct ClockOffset {
     pub(crate) by: Duration,
 }
 
-/// What came of something that was sent unasked.
+/// What came of what the server was to send unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Unasked {
-    /// Where it was sent to.
+    /// Where the server sees the connection come from.
     pub(crate) observed: SocketAddr,
-    pub(crate) arrived: bool,
+    /// `None` if the server has sent nothing, as to who comes through a tunnel.
+    pub(crate) arrived: Option<bool>,
 }
 
 /// Examines everything; takes some seconds.
@@ -137,13 +136,13 @@ async fn examine_server(
         false => None,
     };
     let (clock, unasked) = probed.unzip();
-    let unasked = unasked.flatten();
     ServerFacts { address, resolved, answers, relay, tcp, state, round_trip, clock, unasked }
 }
 
+/// As the client finds them.
 async fn resolve(server: &ServerAddress) -> Result<Vec<SocketAddr>, String> {
-    match timeout(RESOLUTION_LIMIT, lookup_host((server.host.as_str(), server.port))).await {
-        Ok(Ok(addresses)) => Ok(addresses.take(MAX_ADDRESSES).collect()),
+    match timeout(RESOLUTION_LIMIT, addresses(&server.host, server.port)).await {
+        Ok(Ok(addresses)) => Ok(addresses),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_) => Err("no name server has answered".to_owned()),
     }
@@ -175,10 +174,7 @@ async fn try_tcp(server: &ServerAddress, has_address: bool) -> Option<Result<(),
 
 /// How the registration stands, and if it does, how far the server's clock is off and what comes in
 /// unasked.
-async fn probe(
-    connector: &Connector,
-    client: &Client,
-) -> (State, Option<(ClockOffset, Option<Unasked>)>) {
+async fn probe(connector: &Connector, client: &Client) -> (State, Option<(ClockOffset, Unasked)>) {
     let mut states = client.state();
     let settled = |state: &State| state.registered || state.last_error.is_some();
     // Whatever it is after that, it is said.
@@ -197,8 +193,9 @@ async fn probe(
         let deadline = Instant::now() + ARRIVAL_LIMIT;
         let clock = ClockOffset::of(&probed, SystemTime::now());
         let arrived = probed.sent && matches!(timeout_at(deadline, arrival).await, Ok(Ok(_)));
-        let unasked = Unasked { observed: probed.observed, arrived };
-        found = Some((clock, probed.sent.then_some(unasked)));
+        let unasked =
+            Unasked { observed: probed.observed, arrived: probed.sent.then_some(arrived) };
+        found = Some((clock, unasked));
         if arrived || !probed.sent {
             break;
         }

@@ -36,7 +36,7 @@ mod connection;
 mod error;
 mod live;
 mod race;
-mod resolve;
+pub mod resolve;
 mod trust;
 mod tunnel;
 

@@ -10,7 +10,7 @@ use filefleet_ctl::proto::{
 use filefleet_server::protos::name::Name;
 
 use crate::connect::birthday::Mapping;
-use crate::doctor::verdict::{self, Filtering, Nat};
+use crate::doctor::verdict::{self, Filtering, Nat, Untold};
 use crate::doctor::{ClockOffset, Examination};
 
 /// What is shown of an examination. `name` is the one that was claimed.
@@ -24,12 +24,12 @@ pub(crate) fn view(name: Option<&Name>, examination: &Examination) -> DoctorView
 fn facts(examination: &Examination) -> NetworkView {
     let (nat, server) = (examination.nat(), examination.server.as_ref());
     NetworkView {
-        nat: nat.and_then(kind),
+        nat: nat.and_then(|nat| kind(nat).ok()),
         mapping: nat.map(|nat| match nat.mapping {
             Mapping::Independent => NatMapping::Independent,
             Mapping::Dependent => NatMapping::Dependent,
         }),
-        filtering: nat.and_then(|nat| nat.filtering).map(|filtering| match filtering {
+        filtering: nat.and_then(|nat| nat.filtering.ok()).map(|filtering| match filtering {
             Filtering::PortIndependent => NatFiltering::PortIndependent,
             Filtering::PortDependent => NatFiltering::PortDependent,
         }),
@@ -48,9 +48,9 @@ fn facts(examination: &Examination) -> NetworkView {
     }
 }
 
-/// The kind of a NAT in one word; `None` if its filtering is not known and would decide.
-fn kind(nat: Nat) -> Option<NatKind> {
-    Some(match nat {
+/// The kind of a NAT in one word, or why its filtering, which would decide, is not known.
+fn kind(nat: Nat) -> Result<NatKind, Untold> {
+    Ok(match nat {
         Nat { is_absent: true, .. } => NatKind::None,
         Nat { mapping: Mapping::Dependent, .. } => NatKind::Strict,
         Nat { filtering, .. } => match filtering? {

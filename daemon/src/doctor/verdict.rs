@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use filefleet_server::client;
 
-use super::{Examination, Reply, ServerFacts};
+use super::{Examination, Reply, ServerFacts, Unasked};
 use crate::connect::birthday::Mapping;
 
 /// What is between this machine and others.
@@ -13,7 +13,7 @@ pub(crate) struct Nat {
     /// Whether the main socket's own address is what others see.
     pub(crate) is_absent: bool,
     pub(crate) mapping: Mapping,
-    pub(crate) filtering: Option<Filtering>,
+    pub(crate) filtering: Result<Filtering, Untold>,
 }
 
 /// What may come in (RFC 4787 section 5). That the port alone makes the difference is what one
@@ -24,6 +24,17 @@ pub(crate) enum Filtering {
     PortIndependent,
     /// Only who was sent something.
     PortDependent,
+}
+
+/// Why it is not known what may come in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Untold {
+    /// The server was asked over IPv6, which goes through no NAT.
+    OverIpv6,
+    /// The server has sent nothing unasked.
+    NotSent,
+    /// The server has not answered; one that is too old does not.
+    NoAnswer,
 }
 
 /// How far IPv6 goes.
@@ -70,12 +81,7 @@ impl Examination {
             true => Mapping::Independent,
             false => Mapping::seen(&seen)?,
         };
-        let unasked = server.unasked.filter(|unasked| unasked.observed.is_ipv4());
-        let filtering = unasked.map(|unasked| match unasked.arrived {
-            true => Filtering::PortIndependent,
-            false => Filtering::PortDependent,
-        });
-        Some(Nat { is_absent, mapping, filtering })
+        Some(Nat { is_absent, mapping, filtering: server.filtering() })
     }
 
     /// The addresses under which the server sees the main socket.
@@ -118,11 +124,11 @@ impl Examination {
             _ if !server.has_udp() => Outlook::RelayOnly,
             _ if self.usable_mapping().is_some() => Outlook::Everybody,
             Some(Nat { mapping: Mapping::Dependent, .. }) => Outlook::FromBehindStrict { guessing },
-            Some(Nat { filtering: Some(Filtering::PortIndependent), .. }) => Outlook::Everybody,
-            Some(Nat { filtering: Some(Filtering::PortDependent), .. }) => {
+            Some(Nat { filtering: Ok(Filtering::PortIndependent), .. }) => Outlook::Everybody,
+            Some(Nat { filtering: Ok(Filtering::PortDependent), .. }) => {
                 Outlook::AllButStrict { guessing }
             }
-            Some(Nat { filtering: None, .. }) | None => Outlook::Unknown,
+            Some(Nat { filtering: Err(_), .. }) | None => Outlook::Unknown,
         }
     }
 }
@@ -148,6 +154,16 @@ impl ServerFacts {
             Some(Ok(())) => Some(false),
             Some(Err(client::Error::ServerIdentity)) => Some(true),
             Some(Err(_)) | None => None,
+        }
+    }
+
+    /// What IPv4 lets in.
+    fn filtering(&self) -> Result<Filtering, Untold> {
+        let Unasked { observed, arrived } = self.unasked.ok_or(Untold::NoAnswer)?;
+        match arrived.ok_or(Untold::NotSent)? {
+            _ if observed.is_ipv6() => Err(Untold::OverIpv6),
+            true => Ok(Filtering::PortIndependent),
+            false => Ok(Filtering::PortDependent),
         }
     }
 

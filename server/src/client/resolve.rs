@@ -14,7 +14,7 @@ const MAX_ADDRESSES: usize = 8;
 
 /// The addresses of a server: those of both families in turn, as the system ranks them. Where a
 /// machine has IPv6 alone, a server that has IPv4 alone is reached through the provider's translator.
-pub(super) async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let found: Vec<_> = lookup_host((host, port)).await?.collect();
     let mut addresses = in_turn(found);
     addresses.truncate(MAX_ADDRESSES);

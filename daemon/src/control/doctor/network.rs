@@ -3,9 +3,8 @@
 use filefleet_ctl::proto::{Check, Finding, Level, NatKind};
 
 use super::{advice, finding, kind};
-use crate::connect::birthday::Mapping;
 use crate::doctor::Examination;
-use crate::doctor::verdict::{Filtering, Ipv6, Nat};
+use crate::doctor::verdict::{Filtering, Ipv6, Untold};
 
 pub(super) fn findings(examination: &Examination) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -31,32 +30,44 @@ fn nat(examination: &Examination) -> Finding {
         return finding(Check::Nat, Level::Warn, message);
     };
     match (kind(nat), nat.filtering) {
-        (Some(NatKind::None), Some(Filtering::PortDependent)) => finding(
+        (Ok(NatKind::None), Ok(Filtering::PortDependent)) => finding(
             Check::Nat,
             Level::Ok,
             "there is no NAT, but a firewall that lets in only whom this computer has sent something",
         ),
-        (Some(NatKind::None), _) => {
+        (Ok(NatKind::None), _) => {
             finding(Check::Nat, Level::Ok, "there is no NAT: this computer's address is public")
         }
-        (Some(NatKind::Open), _) => finding(
+        (Ok(NatKind::Open), _) => finding(
             Check::Nat,
             Level::Ok,
             "the NAT is open: one address for everybody, and it lets in whoever comes",
         ),
-        (Some(NatKind::Moderate), _) => finding(
+        (Ok(NatKind::Moderate), _) => finding(
             Check::Nat,
             Level::Ok,
             "the NAT is moderate: one address for everybody, and it lets in only whom this computer \
              has sent something",
         ),
-        (Some(NatKind::Strict), _) => strict(examination),
-        (None, _) => finding(
-            Check::Nat,
-            Level::Warn,
-            "the NAT has one address for everybody; whom it lets in the server is too old to find out",
-        ),
+        (Ok(NatKind::Strict), _) => strict(examination),
+        (Err(why), _) => untold(why),
     }
+}
+
+/// The NAT is open or moderate.
+fn untold(why: Untold) -> Finding {
+    let (level, why) = match why {
+        Untold::OverIpv6 => (Level::Ok, "is not known, for the server is reached over IPv6"),
+        Untold::NotSent => (Level::Warn, "is not known, for the server could not try"),
+        Untold::NoAnswer => {
+            (Level::Warn, "is not known, for the server has not answered; it may be too old")
+        }
+    };
+    finding(
+        Check::Nat,
+        level,
+        format!("the NAT has one address for everybody; whom it lets in {why}"),
+    )
 }
 
 fn strict(examination: &Examination) -> Finding {
@@ -76,10 +87,7 @@ fn strict(examination: &Examination) -> Finding {
 }
 
 fn port_mapping(examination: &Examination) -> Finding {
-    let needed = matches!(
-        examination.nat(),
-        Some(Nat { mapping: Mapping::Dependent, .. } | Nat { is_absent: false, .. }) | None
-    );
+    let needed = examination.nat().is_none_or(|nat| !nat.is_absent);
     match (examination.surroundings.mapped, examination.usable_mapping()) {
         (Some(mapped), Some(_)) => {
             finding(Check::PortMapping, Level::Ok, format!("the router has opened {mapped} for us"))

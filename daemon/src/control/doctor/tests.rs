@@ -5,8 +5,9 @@ use std::time::Duration;
 use filefleet_server::client::Error;
 
 use super::*;
-use crate::doctor::verdict::tests::{
-    behind_moderate, behind_open, behind_strict, examination, server,
+use crate::doctor::{
+    Unasked,
+    verdict::tests::{behind_moderate, behind_open, behind_strict, examination, server},
 };
 
 fn shown(examination: &Examination) -> DoctorView {
@@ -52,6 +53,25 @@ fn each_kind_of_nat_has_its_name() {
         let view = shown(&examined);
         assert_eq!(view.network.nat, Some(kind));
         assert_eq!(found(&view, Check::Nat).level, level, "{kind:?}");
+    }
+}
+
+#[test]
+fn why_it_is_not_known_whom_the_nat_lets_in_is_said() {
+    let observed = |text: &str| Unasked { observed: text.parse().unwrap(), arrived: Some(false) };
+    let not_sent = Unasked { arrived: None, ..observed("203.0.113.1:9") };
+    for (unasked, level, why) in [
+        (Some(observed("[2001:db8::1]:9")), Level::Ok, "over IPv6"),
+        (Some(not_sent), Level::Warn, "could not try"),
+        (None, Level::Warn, "may be too old"),
+    ] {
+        let mut examined = behind_open();
+        server(&mut examined).unasked = unasked;
+        let view = shown(&examined);
+        let finding = found(&view, Check::Nat);
+        assert_eq!(finding.level, level, "{why}");
+        assert!(finding.message.contains(why), "{}", finding.message);
+        assert_eq!(view.network.nat, None);
     }
 }
 

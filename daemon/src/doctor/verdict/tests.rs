@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use filefleet_server::client::{Relay, State};
 
-use super::{
-    super::{ClockOffset, Unasked},
-    *,
-};
+use super::{super::ClockOffset, *};
 use crate::connect::{
     candidate::{Interface, Network},
     driver::Surroundings,
@@ -49,7 +46,7 @@ pub(crate) fn examination(main: &str, relay: &str, arrived: bool) -> Examination
             state,
             round_trip: Some(Duration::from_millis(20)),
             clock: Some(ClockOffset { is_ahead: true, by: Duration::from_millis(3) }),
-            unasked: Some(Unasked { observed: address(main), arrived }),
+            unasked: Some(Unasked { observed: address(main), arrived: Some(arrived) }),
         }),
     }
 }
@@ -74,7 +71,7 @@ pub(crate) fn server(examination: &mut Examination) -> &mut ServerFacts {
 fn the_kinds_of_nat_are_told_apart() {
     let own = format!("{HERE}:9");
     let nat = |is_absent, mapping, filtering| Some(Nat { is_absent, mapping, filtering });
-    let (taken, dropped) = (Some(Filtering::PortIndependent), Some(Filtering::PortDependent));
+    let (taken, dropped) = (Ok(Filtering::PortIndependent), Ok(Filtering::PortDependent));
     let none = examination(&own, &own, true).nat();
     assert_eq!(none, nat(true, Mapping::Independent, taken));
     assert_eq!(behind_open().nat(), nat(false, Mapping::Independent, taken));
@@ -87,10 +84,18 @@ fn what_was_not_answered_is_not_guessed() {
     let mut silent_relay = behind_open();
     server(&mut silent_relay).relay = Some(Vec::new());
     assert_eq!(silent_relay.nat(), None);
-    let mut old_server = behind_open();
-    server(&mut old_server).unasked = None;
-    assert_eq!(old_server.nat().unwrap().filtering, None);
-    assert_eq!(old_server.outlook(), Outlook::Unknown);
+    let observed = |text| Unasked { observed: address(text), arrived: Some(false) };
+    let not_sent = Unasked { arrived: None, ..observed("203.0.113.1:9") };
+    for (unasked, why) in [
+        (None, Untold::NoAnswer),
+        (Some(not_sent), Untold::NotSent),
+        (Some(observed("[2001:db8::1]:9")), Untold::OverIpv6),
+    ] {
+        let mut examined = behind_open();
+        server(&mut examined).unasked = unasked;
+        assert_eq!(examined.nat().unwrap().filtering, Err(why));
+        assert_eq!(examined.outlook(), Outlook::Unknown);
+    }
 }
 
 #[test]
