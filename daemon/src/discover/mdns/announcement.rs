@@ -5,6 +5,11 @@
 //! mark: nothing is ever sent to an address that the contact has not named. To those who are not
 //! contacts marks are random, and new with each announcement; their number says no more than the
 //! next power of two above the number of contacts.
+//!
+//! A mark vouches for addresses, not for the network: repeated by somebody else while its day is
+//! near, on any network where the addresses fit (link-local ones do on all), it still makes contacts
+//! check those addresses. They learn nothing false by it, since nobody answers there without the key;
+//! but who listens there learns that they are contacts.
 
 use std::{
     collections::HashSet,
