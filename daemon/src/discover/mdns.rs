@@ -77,6 +77,8 @@ pub enum Event {
         /// What it was called.
         instance: Instance,
     },
+    /// Listening has begun anew: of what was heard before, nobody will say that it has gone.
+    Restarted,
 }
 
 /// Announces and listens until it is closed or dropped.
@@ -136,6 +138,9 @@ async fn run(
         tokio::select! {
             () = stop.cancelled() => return,
             () = sleep(PAUSE) => {}
+        }
+        if events.send(Event::Restarted).await.is_err() {
+            return;
         }
     }
 }

@@ -195,6 +195,10 @@ impl Actor {
                     self.check(device);
                 }
             }
+            mdns::Event::Restarted => {
+                self.sightings.doubt_all();
+                self.check_all();
+            }
         }
     }
 
@@ -277,6 +281,7 @@ impl Actor {
 
     fn on_checked(&mut self, device: DeviceKey, remote: Option<SocketAddr>) {
         self.checking.remove(&device);
+        self.sightings.checked(&device, remote.is_some());
         self.near_in.send_if_modified(|near| match remote {
             Some(_) => near.insert(device),
             None => near.remove(&device),

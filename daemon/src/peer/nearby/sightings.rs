@@ -28,6 +28,8 @@ pub(super) struct Sighting {
     instance: Instance,
     pub(super) nonce: Nonce,
     pub(super) remotes: Vec<SocketAddr>,
+    /// Somebody says that it has ended, which anybody may say.
+    is_doubtful: bool,
 }
 
 /// What was heard, as the network said it.
@@ -85,7 +87,8 @@ impl Sightings {
             return None;
         };
         let remotes = remotes(announced, &heard.interfaces);
-        let sighting = Sighting { instance: heard.instance, nonce: announced.nonce, remotes };
+        let (instance, nonce) = (heard.instance, announced.nonce);
+        let sighting = Sighting { instance, nonce, remotes, is_doubtful: false };
         let known = self.known.entry(pair.device()).or_default();
         // Who says the same under another name has copied it, and shall not push anything out.
         let is_copy =
@@ -101,17 +104,34 @@ impl Sightings {
         Some(pair.device())
     }
 
-    /// An announcement has ended; whose it was.
+    /// An announcement is said to have ended; whose it was. It is kept until it is known whether they
+    /// answer there.
     pub(super) fn gone(&mut self, instance: &str) -> Option<DeviceKey> {
         self.unknown.retain(|known| known.instance != instance);
-        let is_it = |sighting: &Sighting| sighting.instance == instance;
-        let (device, known) = self.known.iter_mut().find(|(_, known)| known.iter().any(is_it))?;
-        let device = *device;
-        known.retain(|sighting| !is_it(sighting));
-        if known.is_empty() {
-            self.known.remove(&device);
+        let sightings = self.known.iter_mut();
+        let mut sightings =
+            sightings.flat_map(|(device, known)| known.iter_mut().map(move |it| (device, it)));
+        let (device, sighting) = sightings.find(|(_, it)| it.instance == instance)?;
+        sighting.is_doubtful = true;
+        Some(*device)
+    }
+
+    /// Whether any announcement has ended is not known.
+    pub(super) fn doubt_all(&mut self) {
+        self.unknown.clear();
+        self.known.values_mut().flatten().for_each(|it| it.is_doubtful = true);
+    }
+
+    /// A device has been checked. What is doubtful of it ends, unless it has answered and is known
+    /// by nothing else.
+    pub(super) fn checked(&mut self, device: &DeviceKey, answered: bool) {
+        let Some(known) = self.known.get_mut(device) else { return };
+        if !answered || known.iter().any(|it| !it.is_doubtful) {
+            known.retain(|it| !it.is_doubtful);
         }
-        Some(device)
+        if known.is_empty() {
+            self.known.remove(device);
+        }
     }
 
     /// What this device has announced and not taken back, the newest first.
@@ -169,9 +189,43 @@ mod tests {
         let remotes = ["10.0.0.1:7", "[fe80::1%2]:7", "[fe80::1%3]:7"];
         assert_eq!(of_alice[0].remotes, remotes.map(|remote| remote.parse().unwrap()));
         assert_eq!(seen.gone("instance 2"), alice);
-        assert_eq!(seen.devices(), [bobs[0].device()]);
+        seen.checked(&bobs[0].device(), true);
+        assert_eq!(seen.of(&bobs[0].device()), of_alice[1..]);
         assert_eq!(seen.gone("instance 1"), alice);
+        seen.checked(&bobs[0].device(), false);
         assert_eq!((seen.devices(), seen.gone("instance 1")), (vec![], None));
+    }
+
+    #[test]
+    fn who_is_said_to_be_gone_and_answers_stays() {
+        let (alices, bobs) = ([pair(1, 2)], [pair(2, 1)]);
+        let mut seen = Sightings::default();
+        let alice = bobs[0].device();
+        for nonce in [1, 2] {
+            seen.heard(announce(nonce, &alices), TODAY, bobs.iter());
+        }
+        seen.gone("instance 1");
+        seen.gone("instance 2");
+        assert_eq!(seen.of(&alice).len(), 2, "where to check");
+        seen.checked(&alice, true);
+        assert_eq!(seen.of(&alice).len(), 2);
+        assert_eq!(seen.heard(announce(2, &alices), TODAY, bobs.iter()), Some(alice));
+        seen.checked(&alice, true);
+        assert_eq!(seen.of(&alice).len(), 1);
+    }
+
+    #[test]
+    fn who_is_not_heard_again_and_does_not_answer_is_forgotten() {
+        let (alices, bobs) = ([pair(1, 2)], [pair(2, 1)]);
+        let mut seen = Sightings::default();
+        seen.heard(announce(1, &alices), TODAY, bobs.iter());
+        seen.doubt_all();
+        seen.heard(announce(1, &alices), TODAY, bobs.iter());
+        seen.checked(&bobs[0].device(), false);
+        assert_eq!(seen.devices(), [bobs[0].device()], "it has been heard again");
+        seen.doubt_all();
+        seen.checked(&bobs[0].device(), false);
+        assert_eq!(seen.devices(), []);
     }
 
     #[test]
