@@ -41,6 +41,8 @@ use crate::discover::{changes::Changes, portmap::Nat};
 
 /// Requests to the driver; what does not fit is lost, and the session's next restart makes up.
 const COMMANDS: usize = 64;
+/// Requests of those who wait while there are more, so that they take no room from sessions.
+const PATIENT: usize = 8;
 /// Findings that wait for a session; what does not fit is lost, as above.
 const EVENTS: usize = 32;
 /// Addresses that no network has (RFC 5737, RFC 3849), so that the default routes lead to them.
@@ -88,6 +90,7 @@ pub struct Router {
 #[derive(Debug, Clone)]
 pub struct Connector {
     commands: mpsc::Sender<Command>,
+    patient: mpsc::Sender<Command>,
     heard: Heard,
     callers: Callers,
     network: watch::Receiver<Network>,
@@ -128,6 +131,7 @@ impl Connector {
         router: Router,
     ) -> Self {
         let (commands, commands_end) = mpsc::channel(COMMANDS);
+        let (patient, patient_end) = mpsc::channel(PATIENT);
         let (network_in, network) = watch::channel(read_network());
         let changes = Changes::watch();
         let (heard, callers) = (Heard::default(), Callers::default());
@@ -136,6 +140,7 @@ impl Connector {
             port,
             datagrams,
             commands: commands_end,
+            patient: patient_end,
             rendezvous,
             router,
             heard: heard.clone(),
@@ -144,17 +149,35 @@ impl Connector {
             changes: changes.clone(),
         };
         let driver = AbortOnDropHandle::new(tokio::spawn(driver.run()));
-        Self { commands, heard, callers, network, changes, _driver: Arc::new(driver) }
+        let driver = Arc::new(driver);
+        Self { commands, patient, heard, callers, network, changes, _driver: driver }
     }
 
     /// Begins to look for paths to a peer's device.
     pub fn open(&self, device: DeviceKey) -> Attempt {
+        let (attempt, command) = self.prepare(device);
+        // Should it be full, the attempt finds nothing.
+        let _ = self.commands.try_send(command);
+        attempt
+    }
+
+    /// Looks for a peer's device where it is known to be from elsewhere. Waits while others begin to;
+    /// cancelled, it looks for nobody.
+    pub async fn look(&self, device: DeviceKey, offer: Offer) -> Attempt {
+        let (attempt, command) = self.prepare(device);
+        for command in [command, Command::Theirs(attempt.tag, offer)] {
+            // A driver that has ended finds nothing.
+            let _ = self.patient.send(command).await;
+        }
+        attempt
+    }
+
+    fn prepare(&self, device: DeviceKey) -> (Attempt, Command) {
         let (events_in, events) = mpsc::channel(EVENTS);
         let (found_in, found) = watch::channel(Found::nothing(Instant::now()));
         let tag = random_tag();
-        // Should it be full, the attempt finds nothing.
-        let _ = self.commands.try_send(Command::Open(tag, device, events_in, found_in));
-        Attempt { tag, commands: self.commands.clone(), events, found }
+        let attempt = Attempt { tag, commands: self.commands.clone(), events, found };
+        (attempt, Command::Open(tag, device, events_in, found_in))
     }
 
     /// Tells when the network has changed.
@@ -265,4 +288,44 @@ fn random_u64() -> u64 {
 
 fn fill_random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("the platform has randomness");
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::task::JoinSet;
+
+    use super::{super::offer::Secret, *};
+
+    #[tokio::test]
+    async fn searches_of_those_who_wait_are_not_lost_and_take_no_room_from_sessions() {
+        let (commands, mut of_sessions) = mpsc::channel(COMMANDS);
+        let (patient, mut of_others) = mpsc::channel(PATIENT);
+        let (_, network) = watch::channel(Network::default());
+        let connector = Connector {
+            commands,
+            patient,
+            heard: Heard::default(),
+            callers: Callers::default(),
+            network,
+            changes: Changes::watch(),
+            _driver: Arc::new(AbortOnDropHandle::new(tokio::spawn(std::future::pending()))),
+        };
+        let device = DeviceKey::from_bytes([7; 32]);
+        let mut looking = JoinSet::new();
+        for tag in 0..256 {
+            let connector = connector.clone();
+            let (tag, secret) = (Tag(tag), Secret([1; 16]));
+            let offer = Offer { tag, secret, generation: 0, candidates: vec![], mapping: None };
+            looking.spawn(async move { connector.look(device, offer).await });
+        }
+        assert!(matches!(of_others.recv().await, Some(Command::Open(..))));
+        connector.open(device);
+        assert!(matches!(of_sessions.try_recv(), Ok(Command::Open(..))));
+        for _ in 1..2 * looking.len() {
+            of_others.recv().await.unwrap();
+        }
+        assert_eq!(looking.join_all().await.len(), 256);
+    }
 }

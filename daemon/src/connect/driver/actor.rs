@@ -54,6 +54,7 @@ pub(super) struct Driver {
     pub(super) port: u16,
     pub(super) datagrams: mpsc::Receiver<OtherDatagram>,
     pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) patient: mpsc::Receiver<Command>,
     pub(super) rendezvous: watch::Receiver<Option<Client>>,
     pub(super) router: Router,
     pub(super) heard: Heard,
@@ -119,6 +120,7 @@ impl Actor {
                     Some(command) => self.on_command(command),
                     None => return,
                 },
+                Some(command) = self.driver.patient.recv() => self.on_command(command),
                 datagram = self.driver.datagrams.recv() => match datagram {
                     Some(datagram) => self.on_datagram(&datagram),
                     None => return,

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     connect::{
         candidate::{Candidate, CandidateKind},
-        driver::{self, Attempt, Connector},
+        driver::{self, Connector},
         offer::Offer,
     },
     discover::{
@@ -253,17 +253,20 @@ impl Actor {
             return self.due.push(device);
         }
         self.checking.insert(device);
-        let attempts = self.attempts(device);
-        self.checks.spawn(async move { (device, first_answer(attempts).await) });
+        let (connector, offers) = (self.connector.clone(), self.offers(device));
+        self.checks.spawn(async move {
+            let first = first_answer(&connector, device, offers);
+            (device, timeout(CHECK_TIME, first).await.ok().flatten())
+        });
     }
 
     /// One for each announcement, since each has keys of its own.
-    fn attempts(&self, device: DeviceKey) -> Vec<Attempt> {
+    fn offers(&self, device: DeviceKey) -> Vec<Offer> {
         let Some(pair) = self.pairs.iter().find(|pair| pair.device() == device) else {
             return Vec::new();
         };
         let sightings = self.sightings.of(&device).into_iter();
-        let attempts = sightings.filter_map(|Sighting { nonce, remotes, .. }| {
+        let offers = sightings.filter_map(|Sighting { nonce, remotes, .. }| {
             // What is announced on a network is on it.
             let remotes = remotes.into_iter().filter(|it| self.connector.is_on_link(*it));
             let kind = CandidateKind::Host;
@@ -272,11 +275,9 @@ impl Actor {
                 return None;
             }
             let (tag, secret) = pair.checks_of_them(&nonce);
-            let attempt = self.connector.open(device);
-            attempt.theirs(Offer { tag, secret, generation: 0, candidates, mapping: None });
-            Some(attempt)
+            Some(Offer { tag, secret, generation: 0, candidates, mapping: None })
         });
-        attempts.collect()
+        offers.collect()
     }
 
     fn on_checked(&mut self, device: DeviceKey, remote: Option<SocketAddr>) {
@@ -294,9 +295,14 @@ impl Actor {
 }
 
 /// The address that is the first to answer. The attempts end with it.
-async fn first_answer(attempts: Vec<Attempt>) -> Option<SocketAddr> {
+async fn first_answer(
+    connector: &Connector,
+    device: DeviceKey,
+    offers: Vec<Offer>,
+) -> Option<SocketAddr> {
     let mut answers = JoinSet::new();
-    for mut attempt in attempts {
+    for offer in offers {
+        let mut attempt = connector.look(device, offer).await;
         answers.spawn(async move {
             loop {
                 if let driver::Event::Reachable(path) = attempt.next().await {
@@ -305,8 +311,7 @@ async fn first_answer(attempts: Vec<Attempt>) -> Option<SocketAddr> {
             }
         });
     }
-    let first = async { answers.join_next().await.and_then(Result::ok) };
-    timeout(CHECK_TIME, first).await.ok().flatten()
+    answers.join_next().await.and_then(Result::ok)
 }
 
 async fn next(listening: &mut Option<Listening>) -> mdns::Event {
