@@ -374,7 +374,9 @@ impl SessionActor {
             return ControlFlow::Break(Ending::Closed(CloseReason::Idle));
         }
         let wanted = self.is_needed() && self.links.direct().is_empty();
-        self.direct.tick(now, wanted);
+        if self.direct.tick(now, wanted) {
+            self.look_for_paths();
+        }
         if wanted && look.active && self.local.guess_ports && self.links.has_working_relayed() {
             self.direct.guess();
         }

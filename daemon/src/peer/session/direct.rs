@@ -102,7 +102,7 @@ impl Direct {
         self.reachable.sort_by_key(|known| (!known.on_link, known.rtt));
     }
 
-    /// A direct link died: everybody is asked again, and what is being dialled counts no more.
+    /// Everybody is asked again, as when a direct link died; what is being dialled counts no more.
     pub(super) fn restart(&mut self) {
         self.reachable.clear();
         self.dialling.clear();
@@ -112,15 +112,16 @@ impl Direct {
         }
     }
 
-    /// Looks again from time to time while a direct link is wanted.
-    pub(super) fn tick(&mut self, now: Instant, wanted: bool) {
-        let pause = PAUSE * 2_u32.saturating_pow(self.looks);
+    /// Whether it is time to look again, as it is now and then while a direct link is wanted.
+    pub(super) fn tick(&mut self, now: Instant, wanted: bool) -> bool {
         if !wanted || self.attempt.is_none() {
             (self.looked_at, self.looks) = (Some(now), 0);
-        } else if self.looked_at.is_some_and(|at| now.duration_since(at) > pause.min(MAX_PAUSE)) {
-            self.restart();
-            self.looks += 1;
+            return false;
         }
+        let pause = (PAUSE * 2_u32.saturating_pow(self.looks)).min(MAX_PAUSE);
+        let is_time = self.looked_at.is_some_and(|at| now.duration_since(at) > pause);
+        self.looks += u32::from(is_time);
+        is_time
     }
 
     /// Which path to dial next, given the direct links that there are: one that is better than

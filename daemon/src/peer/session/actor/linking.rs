@@ -251,7 +251,7 @@ impl SessionActor {
         self.call_again();
     }
 
-    fn look_for_paths(&mut self) {
+    pub(super) fn look_for_paths(&mut self) {
         // QUIC's own pauses between two attempts have grown long by now.
         self.dialling = JoinSet::new();
         self.direct.restart();
