@@ -217,16 +217,13 @@ impl Actor {
     fn entry_for(&mut self, call: &Call) -> Option<&Entry> {
         let peer = Peer { name: call.name.clone(), certificate: call.certificate.clone() };
         let entry = self.living(&peer)?;
-        // One device has one identity at a time; a server's word does not end a session.
-        if entry.session.identity() != call.certificate.identity() {
-            return None;
-        }
         // A session whose queue is full does not make the link; the call times out.
         let _ = entry.commands.try_send(Command::Call(ticket_of(call)));
         Some(entry)
     }
 
-    /// The session with this device, which is begun if there is none and room for it.
+    /// The session with this device, which is begun if there is none and room for it. One device has
+    /// one identity at a time; nobody's word for another one ends a session.
     fn living(&mut self, peer: &Peer) -> Option<&Entry> {
         self.sessions.retain(|_, entry| entry.is_alive());
         if !self.sessions.contains_key(&peer.device()) {
@@ -235,7 +232,7 @@ impl Actor {
             }
             self.begin(peer.clone(), random_u64(), None);
         }
-        self.sessions.get(&peer.device())
+        self.sessions.get(&peer.device()).filter(|entry| entry.is_of(peer))
     }
 
     fn begin(&mut self, peer: Peer, incarnation: u64, first: Option<Opened>) {
@@ -308,6 +305,10 @@ impl Actor {
 impl Entry {
     fn is_alive(&self) -> bool {
         !self.commands.is_closed() && self.session.close_reason().is_none()
+    }
+
+    fn is_of(&self, peer: &Peer) -> bool {
+        self.session.identity() == peer.identity()
     }
 }
 
