@@ -49,6 +49,11 @@ impl Recall {
         });
     }
 
+    /// Somebody else calls already: not before this, unless the network changes.
+    pub(super) fn put_off(&mut self, until: Instant) {
+        self.next = self.next.max(until);
+    }
+
     /// The network has changed: what came to nothing may be possible now.
     pub(super) fn hurry(&mut self) {
         self.calls.abort_all();
@@ -76,5 +81,27 @@ impl Recall {
                 None => std::future::pending().await,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::peer::tests::support::{TestServer, User};
+
+    #[tokio::test]
+    async fn nobody_is_called_while_somebody_else_calls() {
+        let server = TestServer::start();
+        let alice = User::start("alice", 1, &server).await;
+        let bob = "bob".parse().unwrap();
+        let mut recall = Recall::default();
+        recall.put_off(Instant::now() + Duration::from_secs(600));
+        recall.start(&alice.client, &bob, true);
+        assert!(!recall.is_under_way());
+        recall.hurry();
+        recall.start(&alice.client, &bob, true);
+        assert!(recall.is_under_way());
     }
 }

@@ -104,7 +104,6 @@ pub(crate) struct User {
     pub(crate) identity: IdentityKey,
     pub(crate) device: DeviceKey,
     pub(crate) gate: Arc<TestGate>,
-    #[cfg_attr(not(unix), expect(dead_code, reason = "for the hostile tests, which need Unix"))]
     pub(crate) client: Client,
     pub(crate) events: mpsc::Receiver<PeerEvent>,
     _tasks: JoinSet<()>,

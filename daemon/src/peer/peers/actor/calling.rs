@@ -108,14 +108,25 @@ impl Actor {
         }
         let (agreed, others): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|waiting| accepts(waiting, peer.identity()));
-        if let Some(remote) = remote.filter(|_| !agreed.is_empty()) {
-            self.call_nearby(peer, remote, agreed);
+        match remote {
+            Some(remote) if agreed.is_empty() => self.join_nearby(peer, remote),
+            Some(remote) => self.call_nearby(peer, remote, agreed),
+            None => {}
         }
         if let Some(wanted) = self.wanted.get_mut(name) {
             // Whoever has pinned another identity waits for the server's word.
             wanted.waiting.extend(others);
         }
         self.settle(name);
+    }
+
+    /// The server was faster: if it has led to the same person, this is one more way to them.
+    fn join_nearby(&self, peer: &Peer, remote: SocketAddr) {
+        let entry = self.sessions.get(&peer.device()).filter(|entry| entry.is_of(peer));
+        if let Some(entry) = entry {
+            // A session whose queue is full goes without.
+            let _ = entry.commands.try_send(Command::Dial(remote));
+        }
     }
 
     fn call_nearby(&mut self, peer: &Peer, remote: SocketAddr, waiting: Vec<Waiting>) {

@@ -122,8 +122,10 @@ impl SessionActor {
         }
     }
 
-    /// Connects to where the peer has answered on a network here, unless there is such a link.
+    /// Connects to where the peer has answered on a network here, unless there is such a link. The
+    /// server is asked at the same time, by whoever has looked there.
     pub(super) fn dial_nearby(&mut self, remote: SocketAddr) {
+        self.recall.put_off(Instant::now() + HOPEFUL);
         if self.direct.dial_nearby(self.links.direct(), remote) {
             self.spawn_dial(remote);
         }
