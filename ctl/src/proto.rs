@@ -15,6 +15,7 @@
 //! Names, file names and messages in views are text as their owners wrote it. Whoever puts them on
 //! a screen passes them through [`text`](crate::text).
 
+mod brief;
 pub mod chunk;
 mod doctor;
 mod error;

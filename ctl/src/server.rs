@@ -151,7 +151,12 @@ impl Responder {
 
     /// Tells a client that watches. A client that does not read is dropped instead.
     pub fn event(&self, event: Event) {
-        self.send(frame::encode(&Message::Event(event)));
+        let mut line = frame::encode(&Message::Event(event));
+        if line.len() > frame::MAX_MESSAGE {
+            let message = "something happened that is too long to be told".to_owned();
+            line = frame::encode(&Message::Event(Event::Warning { message }));
+        }
+        self.send(line);
     }
 
     /// Whether the client is gone, so that nobody hears what is said here.

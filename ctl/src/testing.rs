@@ -275,6 +275,7 @@ pub fn transfer(state: TransferState) -> TransferView {
         reason: None,
         next_try: None,
         failures: Vec::new(),
+        failures_more: 0,
         losses: Vec::new(),
         dest: None,
         paths: Vec::new(),

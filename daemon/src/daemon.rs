@@ -376,7 +376,10 @@ impl Daemon {
         self.notifier.learn(event);
         self.watchers.retain(|watcher| !watcher.is_closed());
         for watcher in &self.watchers {
-            watcher.event(event.clone());
+            watcher.event(match event {
+                Shown::Transfer(view) => Shown::Transfer(view.clone().brief()),
+                event => event.clone(),
+            });
         }
     }
 

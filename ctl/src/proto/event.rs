@@ -15,7 +15,7 @@ use super::{ContactView, LinkEvent, RequestView, Setting, StateView, TransferVie
 pub enum Event {
     /// Everything as it stands; first after [`Call::Watch`](super::Call::Watch).
     State(Box<StateView>),
-    /// A transfer began, moved on or ended.
+    /// A transfer began, moved on or ended; [briefly](TransferView::brief).
     Transfer(TransferView),
     /// A link with somebody came up, went away, or became the one in use.
     Link(LinkEvent),

@@ -9,7 +9,7 @@ pub struct LossView {
     pub kind: LossKind,
     /// Of how many files, folders and links.
     pub count: u64,
-    /// The first 10 of these.
+    /// The first 10 of these; in lists and events the first 3, with their texts shortened.
     pub examples: Vec<LossExample>,
 }
 

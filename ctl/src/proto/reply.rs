@@ -29,8 +29,10 @@ pub enum Reply {
     Requests(Vec<RequestView>),
     /// A part of a manifest.
     RequestPage(RequestPage),
-    /// Transfers, newest last.
+    /// Transfers, newest first, each [briefly](TransferView::brief).
     Transfers(Vec<TransferView>),
+    /// One transfer, with all that is known of it.
+    Transfer(Box<TransferView>),
     /// An invitation.
     Invite {
         /// One link with server, its pin, name and identity.

@@ -118,6 +118,11 @@ pub enum Call {
         /// Finished ones too.
         all: bool,
     },
+    /// One transfer, which may have ended: `Reply::Transfer`.
+    Transfer {
+        /// The transfer's id.
+        id: String,
+    },
     /// Stop a transfer on both sides: `Reply::Done`.
     Cancel {
         /// The transfer's id.

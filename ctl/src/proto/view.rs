@@ -129,9 +129,14 @@ pub struct TransferView {
     /// When one that is queued or paused is tried again if nothing else wakes it before.
     #[serde(default)]
     pub next_try: Option<u64>,
-    /// The files that failed while the rest went on; the first 100.
+    /// The files that failed while the rest went on; the first 100, and in lists and events the first
+    /// 3 with their texts shortened.
     pub failures: Vec<FileFailure>,
-    /// What could not be kept, at the other side or here; one of each kind.
+    /// How many more failed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub failures_more: u64,
+    /// What could not be kept, at the other side or here; one of each kind, with fewer examples in
+    /// lists and events.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub losses: Vec<LossView>,
     /// Where it is received.
@@ -140,6 +145,10 @@ pub struct TransferView {
     /// it got. The first at the top level, at most 10.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<WirePath>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Which way a transfer goes.

@@ -151,3 +151,14 @@ async fn an_answer_that_is_too_long_is_an_error_instead() {
     lines.next_line().await.unwrap().unwrap();
     assert_refused(&decoded(lines.next_line().await.unwrap().unwrap()), 1, ErrorCode::TooLarge);
 }
+
+#[tokio::test]
+async fn an_event_that_is_too_long_is_a_warning_instead() {
+    let (client, connection) = connected();
+    let name = "x".repeat(frame::MAX_MESSAGE);
+    connection.responder().event(Event::ContactGone { name });
+    let mut lines = LineReader::new(client, frame::MAX_MESSAGE);
+    lines.next_line().await.unwrap().unwrap();
+    let heard = decoded(lines.next_line().await.unwrap().unwrap());
+    assert!(matches!(heard, Message::Event(Event::Warning { .. })), "{heard:?}");
+}

@@ -1,8 +1,8 @@
 //! What all commands have in common, and those about this user's daemon.
 
 use filefleet_ctl::proto::{
-    Call, ErrorCode, Event, FileFailure, Hello, LossExample, LossKind, LossView, Reply, Setting,
-    TransferState, TransferView,
+    Call, ControlError, ErrorCode, Event, FileFailure, Hello, LossExample, LossKind, LossView,
+    Reply, Setting, TransferState, TransferView,
 };
 use filefleet_ctl::testing::{self, Answer, FakeDaemon};
 use serde_json::json;
@@ -132,17 +132,29 @@ fn one_transfer_is_shown_with_what_failed_and_what_could_not_be_kept() {
     let example = LossExample { path: "a\u{1b}[2J".to_owned(), detail: "a (2)".to_owned() };
     let failure = FileFailure { path: "b".to_owned(), message: "no".to_owned() };
     let transfer = TransferView {
-        failures: vec![failure],
+        failures: vec![failure; 5],
+        failures_more: 7,
         losses: vec![LossView { kind: LossKind::Name, count: 12, examples: vec![example] }],
         ..testing::transfer(TransferState::Failed)
     };
-    let _daemon = user.daemon(move |_| Reply::Transfers(vec![transfer.clone()]).into());
+    let _daemon = user.daemon(move |call| match call {
+        Call::Transfer { id } if id == "4711" => {
+            ControlError::new(ErrorCode::NoSuchTransfer, "there is no such transfer").into()
+        }
+        Call::Transfer { .. } => Reply::Transfer(Box::new(transfer.clone())).into(),
+        _ => Reply::Transfers(vec![transfer.clone().brief()]).into(),
+    });
     let outcome = user.ffctl(&["transfers", "0011"]).done();
     assert_eq!(
         outcome.stdout.lines().skip_while(|line| *line != "failed:").collect::<Vec<_>>(),
         [
             "failed:",
             "  b: no",
+            "  b: no",
+            "  b: no",
+            "  b: no",
+            "  b: no",
+            "  and 7 more",
             "not everything could be kept:",
             "  names that were taken, so that another was given: 12",
             "    a\\u{1b}[2J: a (2)",
@@ -155,7 +167,7 @@ fn one_transfer_is_shown_with_what_failed_and_what_could_not_be_kept() {
     assert_eq!(outcome.json()[0]["transfers"][0]["losses"][0]["count"], 12);
     let outcome = user.ffctl(&["transfers", "4711"]);
     assert_eq!(outcome.exit_code, 1);
-    assert!(outcome.stderr.contains("no transfer has the id \"4711\""), "{}", outcome.stderr);
+    assert_eq!(outcome.stderr, "ffctl: there is no such transfer\n");
 }
 
 #[test]

@@ -175,6 +175,25 @@ fn a_failure_says_why_and_what_failed() {
 }
 
 #[test]
+fn all_that_failed_is_asked_for_in_the_end() {
+    let mut failed = in_state(TransferState::Failed);
+    failed.failures = vec![FileFailure { path: "a".to_owned(), message: "no".to_owned() }; 5];
+    let user = User::new();
+    fs::write(user.dir.path().join("a"), "content").unwrap();
+    let _daemon = user.daemon(move |call| match call {
+        Call::Send { .. } => Reply::SendStarted { transfer: ID.to_owned() }.into(),
+        Call::Watch => {
+            let state = testing::state(vec![failed.clone().brief()]);
+            Answer::from(Reply::Done).then([state])
+        }
+        Call::Transfer { id } if id == ID => Reply::Transfer(Box::new(failed.clone())).into(),
+        _ => Reply::Done.into(),
+    });
+    let last = user.ffctl(&["send", "--json", "bob", "a"]).json().pop().unwrap();
+    assert_eq!(last["failures"].as_array().unwrap().len(), 5, "{last}");
+}
+
+#[test]
 fn who_cannot_be_reached_is_an_exit_code_of_its_own() {
     for code in [ErrorCode::Offline, ErrorCode::UnknownName] {
         let mut failed = in_state(TransferState::Failed);

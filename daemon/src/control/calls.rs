@@ -42,6 +42,7 @@ impl Daemon {
             }
             Call::Cancel { id } => return self.cancel(&id, answer),
             Call::Transfers { all } => return self.list_transfers(all, answer),
+            Call::Transfer { id } => return self.show_transfer(&id, answer),
             call => self.call_now(call),
         };
         let _ = answer.send(now);

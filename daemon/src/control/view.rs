@@ -117,6 +117,7 @@ pub(crate) fn new_transfer(
         reason: None,
         next_try: None,
         failures: Vec::new(),
+        failures_more: 0,
         losses: Vec::new(),
         dest: None,
         paths: Vec::new(),
@@ -207,8 +208,31 @@ pub(crate) fn update(
         view.losses = progress.losses.views();
     }
     view.failures = progress.file_faults.iter().map(failure).collect();
+    view.failures_more = progress.failed_files.saturating_sub(view.failures.len() as u64);
     // What arrived before a restart is in the view alone.
     add_arrived(&mut view.paths, progress.arrived.iter().cloned().map(WirePath::from));
+}
+
+/// Transfers as a list shows them: briefly, and once that has taken `room` bytes as JSON, without
+/// whatever else other people may have said.
+pub(crate) fn list(views: Vec<TransferView>, room: usize) -> Vec<TransferView> {
+    let mut left = room;
+    let fit = |view: TransferView| {
+        let view = view.brief();
+        let len = serde_json::to_vec(&view).map_or(usize::MAX, |json| json.len());
+        match left.checked_sub(len) {
+            Some(rest) => {
+                left = rest;
+                view
+            }
+            // Whatever comes behind it is bare, too.
+            None => {
+                left = 0;
+                view.bare()
+            }
+        }
+    };
+    views.into_iter().map(fit).collect()
 }
 
 /// Bytes of names and texts in a view.
@@ -393,6 +417,18 @@ mod tests {
         let messages: Vec<_> =
             view.failures.iter().map(|failure| failure.message.as_str()).collect();
         assert_eq!(messages, [Reason::Io.to_string(), format!("{} (why)", Reason::Io)]);
+    }
+
+    #[test]
+    fn a_list_has_room_for_every_transfer_and_for_the_details_of_the_first() {
+        let path = "\u{1}".repeat(512);
+        let failure = FileFailure { path: path.clone(), message: path };
+        let loud = TransferView { failures: vec![failure; 100], ..view() };
+        let listed = list(vec![loud; 1_000], 1 << 20);
+        let len = |view: &TransferView| serde_json::to_string(view).unwrap().len();
+        assert!(listed.iter().map(len).sum::<usize>() < 2 << 20);
+        assert!(listed.iter().all(|it| it.failures.len() as u64 + it.failures_more == 100));
+        assert_eq!((listed[0].failures.len(), listed[999].failures.len()), (3, 0));
     }
 
     #[test]

@@ -1,9 +1,12 @@
 //! What concerns this user alone: settings, moving the identity, lists, and stopping.
 
-use filefleet_ctl::proto::{ControlError, Passphrase, Reply, TransferView};
+use std::collections::HashSet;
 
+use filefleet_ctl::proto::{ControlError, Passphrase, Reply};
+
+use super::transfers::MAX_LIST;
 use super::{Answer, Daemon};
-use crate::control::error;
+use crate::control::{error, view};
 use crate::settings::Settings;
 
 /// The most transfers that a list of all of them shows.
@@ -63,13 +66,29 @@ impl Daemon {
         let store = self.store.clone();
         self.tasks.spawn(async move {
             // What memory knows is newer than what the store knows.
-            let stored = store.transfers(false, MAX_LISTED).await.unwrap_or_default();
-            let known: std::collections::HashSet<_> = views.iter().map(|v| v.id.clone()).collect();
-            let older = stored.into_iter().map(|record| record.view);
-            let older: Vec<TransferView> = older.filter(|view| !known.contains(&view.id)).collect();
-            views.extend(older);
+            let stored = store.brief_views(MAX_LISTED).await.unwrap_or_default();
+            let known: HashSet<_> = views.iter().map(|view| view.id.clone()).collect();
+            views.extend(stored.into_iter().filter(|view| !known.contains(&view.id)));
+            let mut views = view::list(views, MAX_LIST);
             views.truncate(MAX_LISTED as usize);
             let _ = answer.send(Ok(Reply::Transfers(views)));
+        });
+    }
+
+    /// All that is known of one transfer.
+    pub(crate) fn show_transfer(&self, id: &str, answer: Answer) {
+        let id = match error::transfer_id(id) {
+            Ok(id) => id,
+            Err(error) => return drop(answer.send(Err(error))),
+        };
+        if let Some(view) = self.transfer_view(id) {
+            return drop(answer.send(Ok(Reply::Transfer(Box::new(view)))));
+        }
+        let store = self.store.clone();
+        self.tasks.spawn(async move {
+            let record = store.transfer(id).await.ok().flatten();
+            let found = record.map(|record| Reply::Transfer(Box::new(record.view)));
+            let _ = answer.send(found.ok_or_else(error::no_such_transfer));
         });
     }
 }

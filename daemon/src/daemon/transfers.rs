@@ -22,9 +22,11 @@ use crate::transfer::{Reason, Running, TransferId};
 
 /// Finished transfers that stay in memory, to be shown without asking the store.
 const MAX_RECENT: usize = 200;
-/// The most bytes of names and texts in these: as JSON, where a byte takes six at worst, all that is
-/// shown is still one message.
+/// The most bytes of names and texts in these.
 const MAX_RECENT_BYTES: usize = 1 << 20;
+/// The most bytes of a list of transfers, as JSON, beyond what is said of each in any case: the state,
+/// which has two, waits for a client together with the events that follow it.
+pub(super) const MAX_LIST: usize = 1 << 20;
 
 /// A transfer as the daemon keeps it.
 #[derive(Debug)]
@@ -424,14 +426,19 @@ impl Daemon {
         told.into_iter().for_each(|record| self.save_transfer(record));
     }
 
-    /// The transfers in memory, newest first; with `all`, those that ended too.
-    pub(crate) fn transfer_views(&self, all: bool) -> Vec<TransferView> {
+    /// The transfers in memory as a list shows them, newest first; with `all`, those that ended too.
+    pub(super) fn transfer_views(&self, all: bool) -> Vec<TransferView> {
         let shown = self.transfers.values().filter(|transfer| all || !transfer.is_final());
-        let mut views: Vec<_> = shown.map(listed).collect();
+        let mut views: Vec<_> = shown.map(|transfer| listed(transfer).brief()).collect();
         views.sort_by(|one, other| {
             other.started_at.cmp(&one.started_at).then(one.id.cmp(&other.id))
         });
-        views
+        view::list(views, MAX_LIST)
+    }
+
+    /// All that memory knows of a transfer.
+    pub(super) fn transfer_view(&self, id: TransferId) -> Option<TransferView> {
+        self.transfers.get(&id).map(listed)
     }
 
     /// What memory knows of a transfer, for a peer that says something about it.

@@ -108,6 +108,17 @@ impl Store {
         .await
     }
 
+    /// The newest transfers as lists show them, newest first.
+    pub(crate) async fn brief_views(&self, limit: u32) -> Result<Vec<TransferView>, StoreError> {
+        self.call(move |connection| {
+            let sql = format!("{SELECT} ORDER BY at DESC LIMIT ?1");
+            let mut statement = connection.prepare(&sql)?;
+            let rows = statement.query_map([limit], read)?;
+            Ok(rows.filter_map(|row| row.ok().flatten()).map(|it| it.view.brief()).collect())
+        })
+        .await
+    }
+
     /// Forgets transfers that ended too long ago to matter.
     pub(crate) async fn forget_old_transfers(&self, now: u64) -> Result<(), StoreError> {
         let before = i64::try_from(now.saturating_sub(KEEP_SECONDS)).unwrap_or(0);

@@ -78,6 +78,10 @@ fn transfers() {
         Call::Survey { paths: Vec::new(), options },
         r#""method":"survey","params":{"paths":[],"exclude":["*.o"],"limit":1048576}"#,
     );
+    assert_call(
+        Call::Transfer { id: "00ff".to_owned() },
+        r#""method":"transfer","params":{"id":"00ff"}"#,
+    );
     assert_call(Call::Transfers { all: true }, r#""method":"transfers","params":{"all":true}"#);
     let id = || "00ff".to_owned();
     assert_call(Call::Cancel { id: id() }, r#""method":"cancel","params":{"id":"00ff"}"#);

@@ -134,6 +134,10 @@ fn replies() {
         &format!(r#"{{"reply":"transfers","data":[{TRANSFER}]}}"#),
     );
     assert_reply(
+        Reply::Transfer(Box::new(testing::transfer(TransferState::Active))),
+        &format!(r#"{{"reply":"transfer","data":{TRANSFER}}}"#),
+    );
+    assert_reply(
         Reply::Invite { link: "filefleet:x".to_owned() },
         r#"{"reply":"invite","data":{"link":"filefleet:x"}}"#,
     );

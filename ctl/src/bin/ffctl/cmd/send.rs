@@ -26,7 +26,7 @@ use filefleet_ctl::start::start_daemon;
 use filefleet_ctl::{Client, Home, text};
 
 use super::interrupts::Interrupts;
-use super::transfers::{News, cancel, next_news, why};
+use super::transfers::{News, cancel, in_full, next_news, why};
 use super::{absolute, call, connect, unexpected};
 use crate::exit_code::ExitCode;
 use crate::failure::{CommandError, Failure};
@@ -254,13 +254,16 @@ impl Following {
             report.progress(&transfer);
             match transfer.state {
                 TransferState::Done => {
+                    let transfer = in_full(transfer).await;
                     report.done(&transfer);
                     if self.interrupted {
                         output::note("it had been delivered before it could be cancelled");
                     }
                     return Ok(End::Done);
                 }
-                state if state.is_final() => return Err(why(transfer, self.interrupted)),
+                state if state.is_final() => {
+                    return Err(why(in_full(transfer).await, self.interrupted));
+                }
                 _ => {}
             }
         }

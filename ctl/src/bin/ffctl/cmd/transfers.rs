@@ -79,11 +79,24 @@ pub(super) async fn find_ended(client: &mut Client, typed: &str) -> Result<Strin
 /// The transfer whose id begins with `typed`.
 async fn one(client: &mut Client, typed: &str) -> Result<TransferView, CommandError> {
     let id = find(client, typed).await?;
-    let found = list(client, true).await?.into_iter().find(|transfer| transfer.id == id);
-    found.ok_or_else(|| {
-        CommandError::failed(format!("no transfer has the id {}", text::quoted(typed)))
-            .with_hint("see \"ffctl transfers --all\"")
-    })
+    shown(client, id).await
+}
+
+async fn shown(client: &mut Client, id: String) -> Result<TransferView, CommandError> {
+    match client.call(Call::Transfer { id }).await? {
+        Reply::Transfer(transfer) => Ok(*transfer),
+        _ => Err(unexpected()),
+    }
+}
+
+/// A transfer of which an event has told, with all that failed and could not be kept. If the daemon
+/// does not say more, what it has said will do.
+pub(super) async fn in_full(brief: TransferView) -> TransferView {
+    if brief.failures.is_empty() && brief.losses.is_empty() {
+        return brief;
+    }
+    let full = async { shown(&mut connect().await?, brief.id.clone()).await };
+    full.await.unwrap_or(brief)
 }
 
 async fn list(client: &mut Client, all: bool) -> Result<Vec<TransferView>, CommandError> {

@@ -17,7 +17,7 @@ use filefleet_ctl::{Client, text};
 use tokio::sync::oneshot;
 
 use super::super::interrupts::Interrupts;
-use super::super::transfers::{cancel, next_view, why};
+use super::super::transfers::{cancel, in_full, next_view, why};
 use super::super::{connect, unexpected};
 use crate::failure::{CommandError, Failure};
 
@@ -98,7 +98,7 @@ async fn receive(
         // All had arrived before it could be cancelled.
         TransferState::Done if is_interrupted => Err(interrupted(&only_file(folder)?)),
         TransferState::Done => Ok(()),
-        _ => Err(why(ended, is_interrupted)),
+        _ => Err(why(in_full(ended).await, is_interrupted)),
     }
 }
 

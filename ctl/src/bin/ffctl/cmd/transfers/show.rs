@@ -18,6 +18,9 @@ pub(super) fn print(transfer: &TransferView) -> io::Result<()> {
         let (path, message) = (text::display(&failure.path), text::display(&failure.message));
         output::line(&format!("  {path}: {message}"))?;
     }
+    if transfer.failures_more > 0 {
+        output::line(&format!("  and {} more", transfer.failures_more))?;
+    }
     if transfer.losses.is_empty() {
         return Ok(());
     }
