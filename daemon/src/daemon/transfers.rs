@@ -101,7 +101,8 @@ fn note_plan(plan: &mut Plan, progress: &Progress) {
 }
 
 fn ended_by(fault: &Fault) -> Ended {
-    Ended { reason: reason_of(fault).number(), text: fault.text.clone() }
+    let reason = reason_of(fault);
+    Ended { reason: reason.number(), text: reason.text_for_peer(&fault.text) }
 }
 
 /// What a peer is told of a transfer that ended here with this fault.
@@ -470,13 +471,15 @@ fn cancel_of(record: &TransferRecord) -> bytes::Bytes {
 /// Why a transfer has ended otherwise than well, for the other side.
 pub(super) fn why_ended(record: &TransferRecord) -> (Reason, String) {
     match (record.plan.ended(), record.view.state) {
-        (Some(Ended { reason, text }), _) => (Reason::from_number(*reason), text.clone()),
+        (Some(Ended { reason, text }), _) => {
+            let reason = Reason::from_number(*reason);
+            // An older version kept all of it.
+            (reason, reason.text_for_peer(text))
+        }
         (None, TransferState::Declined) => (Reason::Declined, String::new()),
         (None, TransferState::Cancelled) => (Reason::Cancelled, String::new()),
-        (None, TransferState::Failed) => {
-            let error = record.view.error.as_ref();
-            (Reason::Other, error.map(|error| error.message.clone()).unwrap_or_default())
-        }
+        // What is shown of it here may name files of this machine.
+        (None, TransferState::Failed) => (Reason::Other, String::new()),
         (None, _) => (Reason::Unknown, String::new()),
     }
 }
@@ -524,12 +527,32 @@ pub(super) fn new_incoming(
 
 #[cfg(test)]
 mod tests {
+    use filefleet_ctl::proto::ErrorCode;
+
     use super::*;
+    use crate::store::Outgoing;
 
     fn ended(weights: &[usize]) -> Vec<(u64, TransferId, usize)> {
         let one =
             |(number, weight): (u8, &usize)| (number.into(), TransferId([number; 16]), *weight);
         (0..=u8::MAX).zip(weights).map(one).collect()
+    }
+
+    #[test]
+    fn the_other_side_hears_why_and_not_where_files_lie() {
+        let fault = Fault::reason(Reason::SourceUnreadable, "not found: \"/home/alice/x\"");
+        let mut plan = Plan::Outgoing(Outgoing::default());
+        plan.set_ended(Some(ended_by(&fault)));
+        let (id, name) = (TransferId([1; 16]), "bob".parse().expect("that is a name"));
+        let new = |plan| new_record(id, Direction::Outgoing, &name, None, String::new(), plan);
+        assert_eq!(why_ended(&new(plan.clone())), (Reason::SourceUnreadable, String::new()));
+        let (reason, text) = (Reason::SourceUnreadable.number(), fault.text);
+        plan.set_ended(Some(Ended { reason, text }));
+        assert_eq!(why_ended(&new(plan)).1, "", "as an older version noted it");
+        let mut record = new(Plan::Outgoing(Outgoing::default()));
+        record.view.state = TransferState::Failed;
+        record.view.error = Some(ControlError::new(ErrorCode::Internal, "/home/alice/x"));
+        assert_eq!(why_ended(&record), (Reason::Other, String::new()));
     }
 
     fn forgotten(weights: &[usize]) -> Vec<u8> {

@@ -328,7 +328,8 @@ impl Sender {
             return Err(fault);
         }
         self.content.outgoing.clear();
-        self.content.outgoing.push(Message::Cancel { reason, text: fault.text.clone() });
+        let text = reason.text_for_peer(&fault.text);
+        self.content.outgoing.push(Message::Cancel { reason, text });
         // The receiver gives up by itself if this does not reach it.
         let told = tokio::time::timeout(GOODBYE, self.content.outgoing.flush(&session)).await;
         let may_be_complete = matches!(told, Ok(Ok(()))) && self.content.finish.is_some();

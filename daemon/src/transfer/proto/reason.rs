@@ -70,6 +70,17 @@ reasons! {
     Corrupt = 16, "the content does not match its hash";
 }
 
+impl Reason {
+    /// What the other side may read of `text`, which says more about it here: why something cannot be
+    /// read names where it lies on this machine.
+    pub(crate) fn text_for_peer(self, text: &str) -> String {
+        match self {
+            Self::SourceUnreadable => String::new(),
+            _ => text.to_owned(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

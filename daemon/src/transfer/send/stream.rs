@@ -226,7 +226,7 @@ impl Sender {
         if let Some(file) = file {
             self.content.open_files.remove(&file);
             self.content.flight.forget_file(file);
-            let (text, name) = (text.clone(), path.clone());
+            let (text, name) = (reason.text_for_peer(&text), path.clone());
             let failed = Message::FileFailed { file, reason, text, name };
             self.content.outgoing.push(failed.clone());
             self.content.failed.push(failed);
