@@ -259,6 +259,12 @@ impl Daemon {
         state: TransferState,
         error: Option<ControlError>,
     ) {
+        self.end(id, state, error);
+        self.forget_oldest();
+    }
+
+    /// The same; the record stays, for those who are still to be told.
+    fn end(&mut self, id: TransferId, state: TransferState, error: Option<ControlError>) {
         let Some(transfer) = self.transfers.get_mut(&id) else { return };
         let record = &mut transfer.record;
         (record.is_final, record.at) = (true, unix_now());
@@ -272,12 +278,17 @@ impl Daemon {
         }
         self.show(&Shown::Transfer(record.view.clone()));
         self.save_ended(record);
-        self.forget_oldest();
         self.look_at_outbox();
     }
 
     /// Ends a transfer that rests as `fault` says.
     pub(super) fn end_resting(&mut self, id: TransferId, fault: &Fault) {
+        self.end_as(id, fault);
+        self.forget_oldest();
+    }
+
+    /// The same; the record stays, for those who are still to be told.
+    fn end_as(&mut self, id: TransferId, fault: &Fault) {
         let Some(transfer) = self.transfers.get_mut(&id) else { return };
         transfer.record.plan.set_ended(Some(ended_by(fault)));
         let error = error::of_fault(&transfer.record.view.peer, fault);
@@ -286,7 +297,7 @@ impl Daemon {
             State::Cancelled => TransferState::Cancelled,
             _ => TransferState::Failed,
         };
-        self.end_with(id, state, Some(error));
+        self.end(id, state, Some(error));
     }
 
     /// Saves what has ended, and only then removes what the spool kept for it: one that is tried again
@@ -311,9 +322,7 @@ impl Daemon {
     /// Forgets those that ended longest ago, beyond what stays in memory.
     fn forget_oldest(&mut self) {
         let ended = self.transfers.values().filter(|transfer| transfer.is_final());
-        let weighed =
-            |Transfer { record, .. }: &Transfer| (record.at, record.id, view::weight(&record.view));
-        for id in beyond_bounds(ended.map(weighed).collect()) {
+        for id in forgettable(ended.map(|transfer| &transfer.record)) {
             self.transfers.remove(&id);
         }
     }
@@ -359,9 +368,10 @@ impl Daemon {
     }
 
     fn cancel_resting(&mut self, id: TransferId) {
-        self.end_resting(id, &Fault::reason(Reason::Cancelled, ""));
+        self.end_as(id, &Fault::reason(Reason::Cancelled, ""));
         self.tell_ended(id);
         self.answer_cancels(id);
+        self.forget_oldest();
     }
 
     /// Tells those who wished to cancel a transfer what came of it.
@@ -446,6 +456,18 @@ impl Daemon {
     pub(super) fn known_transfer(&self, id: TransferId) -> Option<&TransferRecord> {
         self.transfers.get(&id).map(|transfer| &transfer.record)
     }
+}
+
+/// Of transfers that ended, those that find no room in memory. Those whose receiver is still to hear of
+/// it have room of their own.
+fn forgettable<'a>(ended: impl Iterator<Item = &'a TransferRecord>) -> Vec<TransferId> {
+    let is_untold =
+        |record: &&TransferRecord| record.plan.outgoing().is_some_and(|plan| plan.untold);
+    let (untold, told): (Vec<_>, Vec<_>) = ended.partition(is_untold);
+    let weighed = |record: &TransferRecord| (record.at, record.id, view::weight(&record.view));
+    let beyond =
+        |records: Vec<&TransferRecord>| beyond_bounds(records.into_iter().map(weighed).collect());
+    [beyond(told), beyond(untold)].concat()
 }
 
 /// Of transfers that ended, by when and with so many bytes of texts, those that find no room behind the
@@ -536,6 +558,20 @@ mod tests {
         let one =
             |(number, weight): (u8, &usize)| (number.into(), TransferId([number; 16]), *weight);
         (0..=u8::MAX).zip(weights).map(one).collect()
+    }
+
+    #[test]
+    fn what_a_receiver_is_still_to_hear_is_not_forgotten_for_what_ended_later() {
+        let record = |number: u8, untold| {
+            let plan = Plan::Outgoing(Outgoing { untold, ..Outgoing::default() });
+            let (id, name) = (TransferId([number; 16]), "bob".parse().expect("that is a name"));
+            let new = new_record(id, Direction::Outgoing, &name, None, String::new(), plan);
+            TransferRecord { at: number.into(), is_final: true, ..new }
+        };
+        let ended: Vec<_> = (0..=MAX_RECENT as u8 + 1).map(|n| record(n, n == 0)).collect();
+        assert_eq!(forgettable(ended.iter()), [TransferId([1; 16])]);
+        let ended: Vec<_> = (0..=MAX_RECENT as u8).map(|n| record(n, true)).collect();
+        assert_eq!(forgettable(ended.iter()), [TransferId([0; 16])], "it is bounded, too");
     }
 
     #[test]
