@@ -4,7 +4,7 @@ use std::io;
 
 use clap::{Args, Subcommand};
 use filefleet_ctl::proto::{
-    Call, EntryKind, EntryView, ErrorCode, MAX_PAGE, Reply, RequestPage, RequestView,
+    Call, EntryKind, EntryView, ErrorCode, MAX_PAGE, Offer, Reply, RequestPage, RequestView,
 };
 use filefleet_ctl::{Client, ClientError, format, text};
 use serde::Serialize;
@@ -56,6 +56,12 @@ impl Requests {
 pub(super) async fn find(client: &mut Client, typed: &str) -> Result<String, CommandError> {
     let requests = waiting(client).await?;
     complete_id(typed, requests.iter().map(|request| request.id.as_str()))
+}
+
+/// How much a request offers; `None` if it waits no more.
+pub(super) async fn offer(client: &mut Client, id: &str) -> Result<Option<Offer>, CommandError> {
+    let requests = waiting(client).await?;
+    Ok(requests.iter().find(|request| request.id == id).map(RequestView::offer))
 }
 
 async fn waiting(client: &mut Client) -> Result<Vec<RequestView>, CommandError> {

@@ -18,15 +18,19 @@ use tokio::sync::oneshot;
 
 use super::super::interrupts::Interrupts;
 use super::super::transfers::{cancel, in_full, next_view, why};
-use super::super::{connect, unexpected};
+use super::super::{connect, requests, unexpected};
 use crate::failure::{CommandError, Failure};
 
 /// Accepts the request `id` and prints the one file that it offers.
 pub(super) async fn run(mut client: Client, id: String, always: bool) -> Result<(), Failure> {
+    // First, so that what is checked is no less than what is agreed to.
+    let seen = requests::offer(&mut client, &id).await?;
     check_single(&mut client, &id).await?;
     let mut interrupts = Interrupts::new()?;
     let folder = make_folder(&mut client, &id).await?;
-    let received = receive(client, &id, &folder, always, &mut interrupts).await;
+    let to = Some(WirePath::from(&*folder));
+    let accepting = Call::Accept { id: id.clone(), to, always, seen };
+    let received = receive(client, accepting, (&id, &folder), &mut interrupts).await;
     if let Err(error) = received {
         // Empty, unless the daemon goes on to receive; then it stays.
         let _ = fs::remove_dir(&folder);
@@ -74,13 +78,11 @@ async fn make_folder(client: &mut Client, id: &str) -> Result<PathBuf, CommandEr
 /// Waits until everything has arrived in `folder`. Ctrl-C cancels the transfer.
 async fn receive(
     mut client: Client,
-    id: &str,
-    folder: &Path,
-    always: bool,
+    accepting: Call,
+    (id, folder): (&str, &Path),
     interrupts: &mut Interrupts,
 ) -> Result<(), CommandError> {
-    let to = Some(WirePath::from(folder));
-    client.call(Call::Accept { id: id.to_owned(), to, always, seen: None }).await?;
+    client.call(accepting).await?;
     let mut watch = connect().await?.watch().await?;
     let ended = tokio::select! {
         biased;
