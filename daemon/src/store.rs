@@ -18,7 +18,7 @@ use crate::crash;
 
 pub(crate) use self::contacts::Contact;
 pub(crate) use self::deliveries::{Delivery, Journal, Known};
-pub(crate) use self::plan::{Ended, Incoming, Outgoing, Plan};
+pub(crate) use self::plan::{Agreed, Ended, Incoming, Outgoing, Plan};
 pub(crate) use self::transfers::{RequestRecord, TransferRecord};
 
 /// Why the state cannot be read or written.

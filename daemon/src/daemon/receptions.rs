@@ -13,7 +13,7 @@ use super::{Daemon, unix_now};
 use crate::control::error;
 use crate::peer::Session;
 use crate::policy::{self, Count};
-use crate::store::{Ended, Incoming, Plan, TransferRecord};
+use crate::store::{Agreed, Ended, Incoming, Plan, TransferRecord};
 use crate::transfer::proto::Totals;
 use crate::transfer::{self, Reason, Reception, TransferId};
 
@@ -27,6 +27,8 @@ pub(super) struct Accepted {
     pub(super) id: TransferId,
     pub(super) dest_dir: PathBuf,
     pub(super) max_bytes: Option<u64>,
+    /// What the person was shown who accepted it, if it was said to be all.
+    pub(super) agreed: Option<Agreed>,
     /// Whether the sender wishes to replace what was sent before.
     pub(super) update: bool,
     pub(super) totals: Totals,
@@ -40,9 +42,10 @@ pub(super) struct Accepted {
 impl Daemon {
     /// Begins to receive.
     pub(super) fn receive(&mut self, accepted: Accepted, session: &Session) {
-        let Accepted { id, dest_dir, max_bytes, update, totals, label, text, tops } = accepted;
+        let Accepted { id, dest_dir, max_bytes, agreed, update, totals, label, text, tops } =
+            accepted;
         let make_dir = dest_dir == self.received_dir();
-        let plan = Incoming { make_dir, max_bytes, update, ended: None };
+        let plan = Incoming { make_dir, max_bytes, agreed, update, ended: None };
         let (name, identity) = (session.name(), session.identity());
         let mut record = new_incoming(id, name, identity, label, &dest_dir, plan);
         let view = &mut record.view;
@@ -67,6 +70,7 @@ impl Daemon {
             dest_dir: dest.as_path().to_owned(),
             make_dir: plan.make_dir,
             max_bytes: plan.max_bytes,
+            agreed: plan.agreed,
             update: policy::update(plan.update, self.overwrite_of(session)),
             totals: Totals { files: view.files, bytes: view.bytes, exact: view.total_known },
             tops,

@@ -205,8 +205,9 @@ impl Daemon {
                 let label = view::label_of_preview(&preview);
                 let tops = view::tops_of_preview(&preview, totals);
                 let text = shown_text(text, totals).filter(|text| self.has_room_for_text(text));
+                let agreed = None;
                 let accepted =
-                    Accepted { id, dest_dir, max_bytes, update, totals, label, text, tops };
+                    Accepted { id, dest_dir, max_bytes, agreed, update, totals, label, text, tops };
                 self.receive(accepted, &session);
             }
             Decision::Ask => self.keep_request(session, id, (totals, preview, update, text), turn),

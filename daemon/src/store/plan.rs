@@ -46,11 +46,32 @@ pub(crate) struct Incoming {
     pub(crate) make_dir: bool,
     /// The most bytes of content that are taken.
     pub(crate) max_bytes: Option<u64>,
+    /// What the person was shown who accepted it, if it was said to be all.
+    pub(crate) agreed: Option<Agreed>,
     /// Whether the sender wishes to replace what was sent before. Whether that is allowed is asked
     /// whenever it is received.
     pub(crate) update: bool,
     /// Why it ended, if not well: what a sender hears that comes back and does not know.
     pub(crate) ended: Option<Ended>,
+}
+
+/// How much a person has agreed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Agreed {
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Files and bytes beyond half as much again as was shown that are taken: files grow while they are
+/// sent, and what has changed meanwhile is sent again.
+const TOLERATED: Agreed = Agreed { files: 1_000, bytes: 64 << 20 };
+
+impl Agreed {
+    /// The most that is taken.
+    pub(crate) fn most(self) -> Self {
+        let most = |shown: u64, more| shown.saturating_add(shown / 2).saturating_add(more);
+        Self { files: most(self.files, TOLERATED.files), bytes: most(self.bytes, TOLERATED.bytes) }
+    }
 }
 
 /// How a transfer ended, in the words of the peer protocol.

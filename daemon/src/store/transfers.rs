@@ -227,7 +227,7 @@ mod tests {
 
     use super::super::testing;
     use super::*;
-    use crate::store::Ended;
+    use crate::store::{Agreed, Ended};
 
     fn record(plan: Plan) -> TransferRecord {
         let view = filefleet_ctl::proto::TransferView {
@@ -277,6 +277,7 @@ mod tests {
             Plan::Incoming(Incoming {
                 make_dir: true,
                 max_bytes: Some(u64::MAX),
+                agreed: Some(Agreed { files: 1, bytes: 2 }),
                 update: true,
                 ended,
             }),

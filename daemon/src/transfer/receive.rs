@@ -29,7 +29,7 @@ use super::proto::{Ack, Answer, Message, Reason, Totals, TransferId};
 use super::{Inbound, Stop};
 use crate::peer::{CloseReason, Session, SessionGuard};
 use crate::policy::Update;
-use crate::store::Store;
+use crate::store::{Agreed, Store};
 
 /// How long a run waits for a sender that went away; longer than the sender's run looks for us. After
 /// it the content that came is put down, to go on from when the sender is back.
@@ -57,6 +57,8 @@ pub(crate) struct Reception {
     pub(crate) make_dir: bool,
     /// The most bytes of content that are taken, whatever the request says.
     pub(crate) max_bytes: Option<u64>,
+    /// What the person was shown who accepted it, if it was said to be all.
+    pub(crate) agreed: Option<Agreed>,
     /// What happens to files that were delivered before.
     pub(crate) update: Update,
     pub(crate) totals: Totals,
@@ -89,10 +91,10 @@ pub(super) async fn run(
     let Ends { mailbox, jobs: (jobs, job_queue), received, progress, stop } = ends;
     // Full: the writing thread waits for this task, which always reads.
     let (tell, told) = mpsc::channel(64);
-    let Reception { id, dest_dir, make_dir, max_bytes, update, totals, tops } = reception;
+    let Reception { id, dest_dir, make_dir, max_bytes, agreed, update, totals, tops } = reception;
     let sender = session.identity();
     let folder_id = super::folder_id(&sender, id);
-    let terms = Terms { max_bytes, update };
+    let terms = Terms { max_bytes, agreed, update };
     let plan = Plan { dest_dir, make_dir, folder_id, terms, sender, id, tops, store };
     let instance = random_instance();
     let writing = Writing::start(&plan, instance, None, job_queue, tell.clone());

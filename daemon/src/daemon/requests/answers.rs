@@ -13,7 +13,7 @@ use crate::daemon::transfers::new_incoming;
 use crate::daemon::{Answer, Daemon, Event};
 use crate::peer::Session;
 use crate::policy::{self, Decision};
-use crate::store::{Incoming, RequestRecord};
+use crate::store::{Agreed, Incoming, RequestRecord};
 use crate::transfer::proto::{Answer as WireAnswer, Envelope, Message, Totals};
 use crate::transfer::{Reason, TransferId};
 
@@ -24,6 +24,14 @@ pub(crate) struct Consent {
     pub(crate) always: bool,
     /// How much they were shown; anything without.
     pub(crate) seen: Option<Offer>,
+}
+
+impl Consent {
+    /// How much they agree to, if what they were shown was said to be all.
+    fn agreed(&self) -> Option<Agreed> {
+        let all = self.seen.filter(|seen| seen.total_known);
+        all.map(|Offer { files, bytes, .. }| Agreed { files, bytes })
+    }
 }
 
 impl Daemon {
@@ -133,7 +141,9 @@ impl Daemon {
         // Of what was shown to the person, the names are not known as they were sent.
         let tops = None;
         let (update, text) = (view.update, view.text);
-        let accepted = Accepted { id, dest_dir, max_bytes, update, totals, label, text, tops };
+        let agreed = consent.agreed();
+        let accepted =
+            Accepted { id, dest_dir, max_bytes, agreed, update, totals, label, text, tops };
         self.receive(accepted, &session);
         self.forget_request(id);
         let _ = answer.send(Ok(Reply::Done));

@@ -23,6 +23,7 @@ use super::deferred::Deferred;
 use crate::crash;
 use crate::error::chain;
 use crate::peer::LinkKind;
+use crate::store::Agreed;
 use crate::transfer::dest::{DestError, Destination};
 use crate::transfer::entry::{Attributes, Entry, EntryKind};
 use crate::transfer::progress::Fault;
@@ -78,6 +79,10 @@ fn may_pass(error: &DestError) -> bool {
 
 fn protocol(text: &str) -> Stop {
     Stop::Fault(Fault::reason(Reason::Protocol, text))
+}
+
+fn too_large(text: String) -> Stop {
+    Stop::Fault(Fault::reason(Reason::TooLarge, text))
 }
 
 /// A destination's error as the end of a transfer.
@@ -136,6 +141,8 @@ struct Writer<'a> {
     packs: RangeSet,
     offers: RangeSet,
     received: u64,
+    /// Files that have begun to come.
+    files: u64,
     delivered_files: u64,
     delivered_bytes: u64,
     /// Of these, files that replaced what was there, and such that lie beside it instead.
@@ -170,6 +177,7 @@ impl<'a> Writer<'a> {
             packs: RangeSet::default(),
             offers: RangeSet::default(),
             received: 0,
+            files: 0,
             delivered_files: 0,
             delivered_bytes: 0,
             replaced: 0,
@@ -284,11 +292,27 @@ impl<'a> Writer<'a> {
         self.received = self.received.saturating_add(bytes);
         match self.terms.max_bytes {
             Some(most) if self.received > most => {
-                let text = format!("at most {most} bytes are accepted");
-                Err(Stop::Fault(Fault::reason(Reason::TooLarge, text)))
+                Err(too_large(format!("at most {most} bytes are accepted")))
             }
-            _ => Ok(()),
+            _ => self.check_agreed(),
         }
+    }
+
+    /// Counts a file of which nothing had come.
+    fn count_file(&mut self) -> Result<(), Stop> {
+        self.files += 1;
+        self.check_agreed()
+    }
+
+    /// Whether it is still about what a person has agreed to.
+    fn check_agreed(&self) -> Result<(), Stop> {
+        let Some(agreed) = self.terms.agreed else { return Ok(()) };
+        let most = agreed.most();
+        if self.received <= most.bytes && self.files <= most.files {
+            return Ok(());
+        }
+        let Agreed { files, bytes } = agreed;
+        Err(too_large(format!("{files} files and {bytes} bytes were accepted, and far more came")))
     }
 
     fn pack(&mut self, header: PackHeader, content: &[u8], link: LinkKind) -> Result<(), Stop> {
@@ -326,6 +350,9 @@ impl<'a> Writer<'a> {
     ) -> Result<(), Stop> {
         if !self.note_entry(index)? {
             return Err(protocol("an entry that came twice"));
+        }
+        if matches!(entry.kind, EntryKind::File { .. }) {
+            self.count_file()?;
         }
         let stored = match &entry.kind {
             EntryKind::File { .. } if *blake3::hash(bytes).as_bytes() != hash => {

@@ -33,6 +33,9 @@ impl Writer<'_> {
             return Err(protocol("only files come in blocks"));
         };
         let new = self.note_entry(file)?;
+        if new {
+            self.count_file()?;
+        }
         if let Some(open) = self.open.get(&file) {
             if revision > open.revision {
                 // The old handle goes first: it is bound to the old length.

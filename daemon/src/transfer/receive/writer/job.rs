@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::peer::LinkKind;
 use crate::policy::Update;
+use crate::store::Agreed;
 use crate::transfer::buffer::Buffer;
 use crate::transfer::entry::Entry;
 use crate::transfer::hash::Digest;
@@ -151,6 +152,8 @@ pub(crate) enum Written {
 pub(crate) struct Terms {
     /// The most bytes of content that are taken.
     pub(crate) max_bytes: Option<u64>,
+    /// What the person was shown who accepted it, if it was said to be all.
+    pub(crate) agreed: Option<Agreed>,
     /// What happens to files that were delivered before.
     pub(crate) update: Update,
 }

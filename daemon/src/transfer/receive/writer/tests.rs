@@ -60,13 +60,16 @@ fn run(jobs: Vec<Job>) -> Ran {
 }
 
 fn run_in(dir: tempfile::TempDir, max_bytes: Option<u64>, jobs: Vec<Job>) -> Ran {
+    run_on(dir, Terms { max_bytes, ..Terms::default() }, jobs)
+}
+
+fn run_on(dir: tempfile::TempDir, terms: Terms, jobs: Vec<Job>) -> Ran {
     let (send_job, job_queue) = mpsc::channel(jobs.len().max(1));
     jobs.into_iter().for_each(|job| send_job.try_send(job).unwrap());
     drop(send_job);
     let (tell, mut told) = mpsc::channel(10_000);
     let dest = Destination::create(dir.path(), [7; 16]).unwrap();
     let keeper = Journals::new().keeper(&dest);
-    let terms = Terms { max_bytes, ..Terms::default() };
     let (ended, _) = write(dest, keeper, INSTANCE, terms, job_queue, &tell);
     let told = std::iter::from_fn(|| told.try_recv().ok()).collect();
     Ran { dir, told, ended }
@@ -369,6 +372,27 @@ fn no_more_bytes_than_allowed_are_taken_whatever_was_said() {
     use crate::transfer::progress::Cause;
     assert!(ran.fault().is_some_and(|fault| fault.cause == Cause::Reason(Reason::TooLarge)));
     assert!(names(ran.path()).is_empty());
+}
+
+#[test]
+fn far_more_than_a_person_has_agreed_to_is_not_taken() {
+    use crate::transfer::progress::Cause;
+    let agreed_to = |files, jobs| {
+        let agreed = Some(Agreed { files, bytes: 1 });
+        run_on(tempfile::tempdir().unwrap(), Terms { agreed, ..Terms::default() }, jobs)
+    };
+    let names: Vec<_> = (0..=1_000).map(|n| n.to_string()).collect();
+    let entries: Vec<_> = (0..).zip(&names).map(|(n, it)| (n, file(it, b""), &b""[..])).collect();
+    let many = || vec![pack(0, entries.clone()), FINISH];
+    assert_eq!(agreed_to(1, many()).completed(), Some((1_001, 0)), "it may grow a little");
+    let fault = agreed_to(0, many()).fault().unwrap();
+    assert_eq!(fault.cause, Cause::Reason(Reason::TooLarge));
+    assert!(fault.text.starts_with("0 files and 1 bytes were accepted"), "{}", fault.text);
+    let large = Large::new(65 * MIB);
+    let blocks = (0..65).map(|block| large.block(0, block));
+    let jobs = std::iter::once(large.start(0)).chain(blocks).collect();
+    let fault = agreed_to(1, jobs).fault().unwrap();
+    assert_eq!(fault.cause, Cause::Reason(Reason::TooLarge));
 }
 
 #[test]

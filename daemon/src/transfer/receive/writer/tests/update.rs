@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use super::again::{Scene, verdicts};
 use super::*;
 
-const ALLOWED: Terms = Terms { max_bytes: None, update: Update::Allowed };
+const ALLOWED: Terms = Terms { max_bytes: None, agreed: None, update: Update::Allowed };
 
 /// Counts of files that replaced something, and that lie beside what they were to replace.
 fn placed(told: &[Written]) -> (u64, u64) {
@@ -82,7 +82,7 @@ fn without_leave_or_wish_nothing_is_replaced() {
     for (update, beside) in [(Update::Refused, 1), (Update::Unwanted, 0)] {
         let scene = Scene::new();
         scene.deliver(1, "a");
-        assert_eq!(again(&scene, Terms { max_bytes: None, update }, "a"), (0, beside));
+        assert_eq!(again(&scene, Terms { update, ..ALLOWED }, "a"), (0, beside));
         assert_eq!(fs::read(scene.path().join("a")).unwrap(), b"x");
         assert_eq!(shown(&scene), ["a", "a (2)"]);
     }
