@@ -160,16 +160,17 @@ fn who_accepts_what_has_failed_meanwhile_hears_why() {
     pair.alice.kill();
     drop(sending);
     fs::remove_file(&note).unwrap();
-    // Without the server she cannot say so by herself before he accepts.
-    pair.server.kill();
+    // While he is away she cannot say so by herself before he accepts.
+    pair.bob.kill();
     pair.alice.start();
     let mut failing = pair.alice.watch();
     if pair.alice.transfers()[0]["state"] != "failed" {
         failing.ended(&id, "failed");
     }
-    pair.server.restart();
     pair.alice.registered_again();
+    pair.bob.start();
     pair.bob.registered_again();
+    watching = pair.bob.watch();
     pair.bob.ffctl(&["accept", &id]).done();
     let failed = watching.ended(&id, "failed");
     let why = failed["error"]["message"].as_str().unwrap();
