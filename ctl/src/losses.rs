@@ -29,7 +29,9 @@ pub fn describe(losses: &[LossView]) -> Vec<String> {
 /// What can be done about them, a sentence each.
 pub fn advice(transfer: &TransferView) -> Vec<&'static str> {
     let mut advice = Vec::new();
-    for sentence in transfer.losses.iter().filter_map(what_to_do) {
+    let sentences =
+        transfer.losses.iter().filter_map(|loss| what_to_do(loss.kind, transfer.update));
+    for sentence in sentences {
         if !advice.contains(&sentence) {
             advice.push(sentence);
         }
@@ -46,27 +48,33 @@ fn what(LossView { kind, count: number, .. }: &LossView) -> String {
         LossKind::Name => format!("names that were taken, so that another was given: {number}"),
         LossKind::SpecialBits => format!("set-id or sticky bits dropped: {entries}"),
         LossKind::Attributes => format!("extended attributes not kept: {entries}"),
+        LossKind::AttributesNotSent => format!("extended attributes not sent: {entries}"),
+        LossKind::AttributesNeverSent => {
+            format!("extended attributes that are never sent: {entries}")
+        }
         LossKind::Holes => format!("holes filled with zeros: {}", count(*number, "file")),
         LossKind::NotSent => format!("sockets, pipes and devices not sent: {number}"),
         LossKind::Other => format!("other things not kept: {number}"),
     }
 }
 
-fn what_to_do(loss: &LossView) -> Option<&'static str> {
+fn what_to_do(kind: LossKind, updates: bool) -> Option<&'static str> {
     const NO_SUCH_THING: &str = "the receiver's file system does not have all of this; what a tar archive holds stays in it";
-    match loss.kind {
-        LossKind::Permissions | LossKind::Time | LossKind::HardLink | LossKind::Holes => {
-            Some(NO_SUCH_THING)
-        }
+    match kind {
+        LossKind::Permissions
+        | LossKind::Time
+        | LossKind::HardLink
+        | LossKind::Holes
+        | LossKind::Attributes => Some(NO_SUCH_THING),
+        LossKind::Name if updates => None,
         LossKind::Name => Some("to replace what you sent before: ffctl send --update"),
-        // Of those that were refused it is told why; others were not sent.
-        LossKind::Attributes if loss.examples.iter().all(|it| it.detail.contains(": ")) => {
-            Some(NO_SUCH_THING)
-        }
-        LossKind::Attributes => {
+        LossKind::AttributesNotSent => {
             Some("to send the attributes of the namespace user: ffctl send --xattrs")
         }
-        LossKind::SpecialBits | LossKind::NotSent | LossKind::Other => None,
+        LossKind::SpecialBits
+        | LossKind::AttributesNeverSent
+        | LossKind::NotSent
+        | LossKind::Other => None,
     }
 }
 
@@ -92,18 +100,22 @@ mod tests {
 
     #[test]
     fn advice_is_given_once_and_fits_what_was_lost() {
-        let advice_on = |losses| {
-            let transfer = testing::transfer(TransferState::Done);
-            advice(&TransferView { losses, ..transfer })
-        };
+        let transfer = testing::transfer(TransferState::Done);
+        let advice_on = |losses| advice(&TransferView { losses, ..transfer.clone() });
         let poor = vec![
             loss(LossKind::Time, 1, "a", "off by 1s"),
             loss(LossKind::Attributes, 1, "a", "unsupported: user.x"),
             loss(LossKind::Holes, 1, "a", ""),
         ];
         assert_eq!(advice_on(poor).len(), 1);
-        let unasked = vec![loss(LossKind::Attributes, 1, "a", "user.x")];
+        let unasked = vec![loss(LossKind::AttributesNotSent, 1, "a", "user.x")];
         assert!(advice_on(unasked)[0].ends_with("--xattrs"));
+        let never = vec![loss(LossKind::AttributesNeverSent, 1, "a", "security.x")];
+        assert_eq!(advice_on(never), [""; 0]);
+        let renamed = vec![loss(LossKind::Name, 1, "a", "a (2)")];
+        assert!(advice_on(renamed.clone())[0].ends_with("--update"));
+        let update = TransferView { losses: renamed, update: true, ..transfer.clone() };
+        assert_eq!(advice(&update), [""; 0]);
         assert_eq!(advice_on(vec![loss(LossKind::SpecialBits, 1, "a", "")]), [""; 0]);
     }
 

@@ -263,6 +263,7 @@ pub fn transfer(state: TransferState) -> TransferView {
         sent_bytes: if done { 3000 } else { 1000 },
         received_bytes: 0,
         total_known: true,
+        update: false,
         limit: None,
         rate: 500,
         link: Some(LinkKind::Direct),

@@ -36,8 +36,12 @@ pub enum LossKind {
     Name,
     /// Set-id and sticky bits, which are never sent.
     SpecialBits,
-    /// Extended attributes that were not sent or not taken.
+    /// Extended attributes that the destination did not take.
     Attributes,
+    /// Extended attributes that were not sent because nobody asked for it.
+    AttributesNotSent,
+    /// Extended attributes that are never sent: of another namespace than the user's, or too many.
+    AttributesNeverSent,
     /// Holes of a sparse file, which occupy the disk now.
     Holes,
     /// A socket, pipe or device, which is not sent.

@@ -103,6 +103,9 @@ pub struct TransferView {
     pub received_bytes: u64,
     /// Whether the sender has walked to the end of what it sends.
     pub total_known: bool,
+    /// Whether it is to replace what was sent before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub update: bool,
     /// The most bytes per second that this side sends of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,

@@ -105,6 +105,7 @@ pub(crate) fn new_transfer(
         sent_bytes: 0,
         received_bytes: 0,
         total_known: false,
+        update: false,
         limit: None,
         rate: 0,
         link: None,

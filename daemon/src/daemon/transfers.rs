@@ -527,7 +527,7 @@ pub(super) fn new_record(
             view.paths = view::first_paths(&plan.sources);
         }
         view.text = plan.text.clone();
-        view.limit = plan.options.limit;
+        (view.limit, view.update) = (plan.options.limit, plan.options.update);
     }
     TransferRecord { id, identity, is_final: false, at: now, view, plan }
 }

@@ -59,12 +59,16 @@ kinds! {
     Name = 4;
     /// Set-id and sticky bits, which are never sent.
     SpecialBits = 5;
-    /// Extended attributes that were not sent or not taken.
+    /// Extended attributes that the destination did not take.
     Attributes = 6;
     /// Holes of a sparse file that occupy the disk now.
     Holes = 7;
     /// A socket, pipe or device.
     NotSent = 8;
+    /// Extended attributes that were not sent because nobody asked for it.
+    AttributesNotSent = 9;
+    /// Extended attributes that are never sent: of another namespace than the user's, or too many.
+    AttributesNeverSent = 10;
 }
 
 /// One thing that an entry lost.

@@ -87,7 +87,7 @@ fn a_person_is_told_in_a_few_lines_and_what_to_do() {
     told.told("not everything could be kept:")
         .told("names that were taken, so that another was given: 1")
         .told("letter: letter (2)")
-        .told("extended attributes not kept: 1 entry")
+        .told("extended attributes not sent: 1 entry")
         .told("letter: user.origin")
         .told("hint: to send the attributes of the namespace user: ffctl send --xattrs");
     // Where nothing was lost, nothing is said.

@@ -6,14 +6,15 @@ pub(in crate::transfer) use self::linux::{read, write};
 #[cfg(not(target_os = "linux"))]
 pub(in crate::transfer) use self::unknown::{read, write};
 use crate::transfer::entry::Attributes;
+use crate::transfer::loss::Lost;
 
 /// What was found of attributes.
 #[derive(Debug, Default)]
 pub(in crate::transfer) struct Found {
     /// Those that are sent.
     pub(in crate::transfer) attributes: Attributes,
-    /// The names of those that are not, one after another; empty if there are none.
-    pub(in crate::transfer) others: String,
+    /// The names of those that are not, one after another, if there are any.
+    pub(in crate::transfer) others: Option<Lost>,
 }
 
 #[cfg(target_os = "linux")]
@@ -61,7 +62,7 @@ mod linux {
             names.retain(|name| name.starts_with(NAMESPACE));
         }
         names.sort_unstable();
-        let mut found = Found::default();
+        let (mut found, mut others) = (Found::default(), String::new());
         let mut value = Vec::new();
         for name in names {
             let taken = wanted && name.starts_with(NAMESPACE) && {
@@ -77,9 +78,11 @@ mod linux {
                 }
             };
             if !taken {
-                name_one_more(&mut found.others, name);
+                name_one_more(&mut others, name);
             }
         }
+        let kind = if wanted { LossKind::AttributesNeverSent } else { LossKind::AttributesNotSent };
+        found.others = (!others.is_empty()).then(|| Lost::new(kind, others));
         found
     }
 
@@ -131,6 +134,7 @@ mod tests {
 
     use super::*;
     use crate::transfer::entry::Attribute;
+    use crate::transfer::loss::LossKind;
 
     fn set(file: &File, name: &str, value: &[u8]) {
         fsetxattr(file, name, value, XattrFlags::empty()).unwrap();
@@ -145,10 +149,10 @@ mod tests {
         let Found { attributes, others } = read(&file, true);
         let found: Vec<_> = attributes.iter().map(|it| (&it.name[..], &it.value[..])).collect();
         assert_eq!(found, [(&b"user.a"[..], &b"\0\xff"[..]), (b"user.b", b"2")]);
-        assert_eq!(others, "");
+        assert_eq!(others, None);
         let Found { attributes, others } = read(&file, false);
         assert!(attributes.is_empty());
-        assert_eq!(others, "user.a, user.b");
+        assert_eq!(others, Some(Lost::new(LossKind::AttributesNotSent, "user.a, user.b")));
     }
 
     #[test]
@@ -159,7 +163,9 @@ mod tests {
         }
         let Found { attributes, others } = read(&file, true);
         assert_eq!(attributes.iter().len(), 128);
-        assert!(others.starts_with("user.128, user.129"), "{others}");
+        let others = others.unwrap();
+        assert_eq!(others.kind, LossKind::AttributesNeverSent);
+        assert!(others.detail.starts_with("user.128, user.129"), "{others:?}");
     }
 
     #[test]

@@ -181,8 +181,7 @@ impl Reader {
     /// Counts what is of a kind that is never sent.
     fn lose_special(&mut self, skipped: &Skipped) {
         if matches!(skipped.reason, SkipReason::Special) {
-            let path = skipped.file_path.to_string_lossy();
-            self.losses.add(&path, Lost::new(LossKind::NotSent, ""));
+            self.losses.add(&skipped.path.to_string(), Lost::new(LossKind::NotSent, ""));
         }
     }
 
@@ -399,7 +398,7 @@ fn describe(entry: &mut Entry, source: &SourceFile) -> Option<Lost> {
     let Found { attributes, others } = source.attributes();
     (entry.kind, entry.mtime) = (EntryKind::File { size: source.size() }, source.mtime());
     (entry.has_holes, entry.attributes) = (source.has_holes(), attributes);
-    (!others.is_empty()).then(|| Lost::new(LossKind::Attributes, others))
+    others
 }
 
 #[cfg(all(test, target_os = "linux"))]

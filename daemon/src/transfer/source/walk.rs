@@ -58,6 +58,8 @@ struct Level {
 pub struct Skipped {
     /// Where it lies.
     pub file_path: PathBuf,
+    /// Where it is, relative to what is sent; of what has no name that could be sent, the folder.
+    pub path: RelPath,
     /// Why it is not sent.
     pub reason: SkipReason,
 }
@@ -182,12 +184,11 @@ impl Walk {
     /// The attributes of a folder, as long as there is room for them.
     fn attributes_of(&mut self, folder: &Folder, path: &RelPath) -> Attributes {
         let Found { attributes, others } = attributes::read(folder, self.xattrs);
-        if !others.is_empty() {
-            self.losses.add(&path.to_string(), Lost::new(LossKind::Attributes, others));
-        }
+        others.into_iter().for_each(|lost| self.losses.add(&path.to_string(), lost));
         let bytes = self.attribute_bytes + attributes.bytes();
         if bytes > MAX_ATTRIBUTE_BYTES {
-            let lost = Lost::new(LossKind::Attributes, "more than one transfer keeps of folders");
+            let text = "more than one transfer keeps of folders";
+            let lost = Lost::new(LossKind::AttributesNeverSent, text);
             self.losses.add(&path.to_string(), lost);
             return Attributes::default();
         }
@@ -199,7 +200,8 @@ impl Walk {
         let root = self.next_root.checked_sub(1).and_then(|index| self.roots.get(index));
         let folder = root.map(|root| root.locate(path)).unwrap_or_default();
         let file_path = name.map_or_else(|| folder.clone(), |name| folder.join(to_path(name)));
-        Skipped { file_path, reason }
+        let path = name.and_then(|name| path.join(name).ok()).unwrap_or_else(|| path.clone());
+        Skipped { file_path, path, reason }
     }
 }
 
