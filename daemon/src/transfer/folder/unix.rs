@@ -178,8 +178,9 @@ impl Folder {
         }
     }
 
-    /// Exchanges the file `name` with `old_name` in `to` in one step, if what stands there `is_old`; false,
-    /// and nothing has changed, if it is not, or is not `still_old` once it was moved. `Unsupported` where the file system cannot do so.
+    /// Exchanges the file `name` with `old_name` in `to` in one step, if what stands there `is_old`;
+    /// false, and nothing has changed, if it is not, or is not `still_old` once it was moved.
+    /// `Unsupported` where the file system cannot do so.
     pub(in crate::transfer) fn replace(
         &self,
         name: &[u8],
