@@ -190,6 +190,7 @@ impl Daemon {
             return;
         }
         let before = (transfer.record.view.state, transfer.record.plan.clone());
+        let kinds_lost = transfer.record.view.losses.len();
         // Looked at before it is noted: what comes in between is looked at again, and an end is not
         // taken for noted that has not been.
         let (state, fault) = match &transfer.running {
@@ -212,7 +213,10 @@ impl Daemon {
         match (state, fault) {
             (State::Interrupted, Some(fault)) => return self.interrupted(id, &fault),
             (state, fault) if state.is_final() => self.ended(&record, fault.as_ref()),
-            _ if changed => self.save_transfer(record.clone()),
+            // What was not sent is known when all has been read, and once.
+            _ if changed || record.view.losses.len() != kinds_lost => {
+                self.save_transfer(record.clone());
+            }
             _ => {}
         }
         self.show(&Shown::Transfer(record.view));
