@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, RenameFlags, XattrFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
@@ -112,6 +112,17 @@ pub(super) fn skip(needed: &str) {
     eprintln!("skipped: needs {needed}");
     let may_skip = std::env::var_os("FILEFLEET_TEST_NO_SKIP").is_none();
     assert!(may_skip, "skipped: needs {needed}");
+}
+
+/// Whether the file system of `file` keeps attributes of the user; says so where it does not.
+pub(super) fn keeps_attributes(file: &fs::File) -> bool {
+    let probed = rustix::fs::fsetxattr(file, "user.probe", b"", XattrFlags::CREATE);
+    if probed == Err(Errno::OPNOTSUPP) {
+        skip("a file system with user attributes (on tmpfs: Linux 6.6)");
+        return false;
+    }
+    rustix::fs::fremovexattr(file, "user.probe").unwrap();
+    true
 }
 
 /// A small tmpfs, gone when dropped.
