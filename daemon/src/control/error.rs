@@ -324,7 +324,7 @@ fn hint_of(reason: Reason, by_peer: bool) -> &'static str {
         (Reason::GoingAway, _) => "it goes on when it runs again",
         (Reason::Unknown, _) => "send it again",
         (Reason::TooLarge, true) => {
-            "they can raise the bound: 'ffctl contacts set YOU --max-size SIZE'"
+            "send it anew, so that they see how much it is; where they set a bound, they can raise it: 'ffctl contacts set YOU --max-size SIZE'"
         }
         (Reason::SourceChanged, _) => "send it again when nothing writes to it",
         (Reason::Busy, _) => "ask them to answer your earlier requests",
