@@ -6,28 +6,16 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::support::{Disk, Pair, Sending, Server, Tree, User, hash_of, names_in, write_random};
+use crate::support::{Disk, Pair, Sending, Tree, hash_of, names_in, write_random};
 
 /// More than fits the disk beside what fills it, and less than fits without that.
 const LARGE: u64 = 24 << 20;
 
-/// Alice, and Bob whose folder for what she sends is a file system with these options.
-fn pair_with_disk(options: &str) -> (Pair, Disk) {
-    let server = Server::start();
-    let disk = Disk::new(options);
-    let alice = User::registered("alice", &server);
-    let mut bob = User::new();
-    bob.start_by(|command| disk.within(command));
-    bob.register("bob", &server).done();
-    bob.accept("alice", "always");
-    let set_dir = ["contacts", "set", "alice", "--dir", disk.dir().to_str().unwrap()];
-    bob.ffctl(&set_dir).done();
-    (Pair { alice, bob, server }, disk)
-}
-
-/// The same, and a large file that the disk has no room for as long as the filler lies there.
+/// Alice, Bob who stores on a small disk, and a large file that this has no room for as long as the
+/// filler lies there.
 fn pair_with_full_disk() -> (Pair, Disk, PathBuf, PathBuf) {
-    let (pair, disk) = pair_with_disk("size=32m");
+    let disk = Disk::new("size=32m");
+    let pair = Pair::storing_on(&disk);
     let filler = disk.fill(8 << 20);
     let source = pair.alice.file("large");
     write_random(&source, LARGE);
@@ -101,7 +89,8 @@ fn a_transfer_that_fills_the_disk_can_be_given_up_and_leaves_nothing() {
 
 #[test]
 fn of_many_files_those_that_fit_are_whole_and_the_others_come_later() {
-    let (pair, disk) = pair_with_disk("size=32m");
+    let disk = Disk::new("size=32m");
+    let pair = Pair::storing_on(&disk);
     let filler = disk.fill(8 << 20);
     let source = pair.alice.file("many");
     Tree::make(&source, 300);
@@ -119,16 +108,22 @@ fn of_many_files_those_that_fit_are_whole_and_the_others_come_later() {
     assert_eq!(disk.names(), ["many"]);
 }
 
-#[test]
-fn permission_that_is_taken_away_fails_what_it_concerns_and_loses_nothing() {
+/// Bob, whom permissions bind, has got a folder of Alice's: where it was, and where it is.
+fn sent_to_the_obedient() -> (Pair, PathBuf, PathBuf) {
     let mut pair = Pair::trusting();
     pair.bob.stop().done();
     pair.bob.start_obedient();
     let source = pair.alice.file("tree");
     Tree::make(&source, 10);
     pair.alice.send("bob", &[&source]).done();
-    write_random(&source.join("new"), 3 << 20);
     let received = pair.bob.received().join("tree");
+    (pair, source, received)
+}
+
+#[test]
+fn permission_that_is_taken_away_fails_what_it_concerns_and_loses_nothing() {
+    let (pair, source, received) = sent_to_the_obedient();
+    write_random(&source.join("new"), 3 << 20);
     let may = fs::metadata(&received).unwrap().permissions();
     fs::set_permissions(&received, Permissions::from_mode(0o555)).unwrap();
     let outcome = pair.alice.send("bob", &[&source]).end().failed(1);
@@ -145,14 +140,8 @@ fn permission_that_is_taken_away_fails_what_it_concerns_and_loses_nothing() {
 
 #[test]
 fn a_small_file_that_fails_at_the_receiver_is_named_by_its_path() {
-    let mut pair = Pair::trusting();
-    pair.bob.stop().done();
-    pair.bob.start_obedient();
-    let source = pair.alice.file("tree");
-    Tree::make(&source, 10);
-    pair.alice.send("bob", &[&source]).done();
+    let (pair, source, received) = sent_to_the_obedient();
     fs::write(source.join("new"), "small").unwrap();
-    let received = pair.bob.received().join("tree");
     let may = fs::metadata(&received).unwrap().permissions();
     fs::set_permissions(&received, Permissions::from_mode(0o555)).unwrap();
     let last = pair.alice.send("bob", &[&source]).end().failed(1).last();
@@ -163,7 +152,8 @@ fn a_small_file_that_fails_at_the_receiver_is_named_by_its_path() {
 
 #[test]
 fn a_read_only_destination_is_named_as_such() {
-    let (pair, disk) = pair_with_disk("ro");
+    let disk = Disk::new("ro");
+    let pair = Pair::storing_on(&disk);
     let sending = pair.alice.send("bob", &[&pair.alice.note("letter")]);
     let outcome = sending.failed(1, "permission_denied");
     outcome.told("the destination cannot be written").told("read-only");

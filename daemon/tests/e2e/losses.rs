@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::{XattrFlags, getxattr, setxattr};
 use serde_json::Value;
 
-use crate::support::{Disk, Pair, Server, User};
+use crate::support::{Disk, Pair};
 
 /// Kind and count of each loss.
 fn counts(transfer: &Value) -> Vec<(String, u64)> {
@@ -36,23 +36,11 @@ fn make_special(at: &Path) {
     tag(at);
 }
 
-/// Alice, and Bob whose folder for what she sends has neither holes nor attributes.
-fn pair_with_poor_disk() -> (Pair, Disk) {
-    let server = Server::start();
-    let disk = Disk::of_kind("ramfs", "mode=700");
-    let alice = User::registered("alice", &server);
-    let mut bob = User::new();
-    bob.start_by(|command| disk.within(command));
-    bob.register("bob", &server).done();
-    bob.accept("alice", "always");
-    let set_dir = ["contacts", "set", "alice", "--dir", disk.dir().to_str().unwrap()];
-    bob.ffctl(&set_dir).done();
-    (Pair { alice, bob, server }, disk)
-}
-
 #[test]
 fn what_could_not_be_kept_is_told_to_both_sides_and_after_a_restart() {
-    let (mut pair, disk) = pair_with_poor_disk();
+    // It has neither holes nor attributes.
+    let disk = Disk::of_kind("ramfs", "mode=700");
+    let mut pair = Pair::storing_on(&disk);
     fs::write(disk.seen_from_outside().join("letter"), "bob's own").unwrap();
     let (tree, letter) = (pair.alice.file("tree"), pair.alice.note("letter"));
     make_special(&tree);

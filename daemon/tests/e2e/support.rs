@@ -40,4 +40,18 @@ impl Pair {
         pair.bob.accept("alice", "always");
         pair
     }
+
+    /// Bob takes whatever Alice sends, into this file system.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn storing_on(disk: &Disk) -> Self {
+        let server = Server::start();
+        let alice = User::registered("alice", &server);
+        let mut bob = User::new();
+        bob.start_by(|command| disk.within(command));
+        bob.register("bob", &server).done();
+        bob.accept("alice", "always");
+        let set_dir = ["contacts", "set", "alice", "--dir", disk.dir().to_str().unwrap()];
+        bob.ffctl(&set_dir).done();
+        Self { alice, bob, server }
+    }
 }

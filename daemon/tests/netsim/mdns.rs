@@ -95,16 +95,22 @@ fn two_who_call_each_other_at_the_same_time_both_get_through() {
     assert_eq!(fs::read(pair.alice.received("from bob")).unwrap(), b"to alice");
 }
 
+/// Contacts who see each other without a server; where Bob listens is known.
+fn met_where_bobs_port_is_known(network: &Network) -> Pair<'_> {
+    let mut pair = Pair::on(network);
+    pair.bob.ffctl(&["config", "set", "port", &PORT.to_string()]).done();
+    pair.meet_and_lose_server();
+    pair.alice.sees("bob", true);
+    pair
+}
+
 #[test]
 fn a_stranger_who_announces_what_a_contact_announced_gets_nothing() {
     if lacks_namespaces() {
         return;
     }
     let network = Network::one_switch();
-    let mut pair = Pair::on(&network);
-    pair.bob.ffctl(&["config", "set", "port", &PORT.to_string()]).done();
-    pair.meet_and_lose_server();
-    pair.alice.sees("bob", true);
+    let mut pair = met_where_bobs_port_is_known(&network);
 
     let stranger = Stranger::on(&network.server);
     let announced = stranger.listen_to(BOB);
@@ -145,10 +151,7 @@ fn a_stranger_draws_no_answer_from_the_main_port() {
         return;
     }
     let network = Network::one_switch();
-    let mut pair = Pair::on(&network);
-    pair.bob.ffctl(&["config", "set", "port", &PORT.to_string()]).done();
-    pair.meet_and_lose_server();
-    pair.alice.sees("bob", true);
+    let pair = met_where_bobs_port_is_known(&network);
 
     let stranger = network.server.enter(|| UdpSocket::bind((STRANGER, 0)).unwrap());
     let mut id = [0; 12];
