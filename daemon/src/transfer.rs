@@ -358,6 +358,12 @@ impl Engine {
                 tracing::warn!(peer = %session.name(), %error, "a malformed stream");
                 session.close(CloseReason::Protocol);
             }
+            // The sender believes that it is on its way, and would wait for ever. In another session
+            // everything goes again that is not acknowledged.
+            Err(error @ streams::StreamError::TimedOut) => {
+                tracing::warn!(peer = %session.name(), %error, "the session begins anew");
+                session.close(CloseReason::Idle);
+            }
             Err(error) => {
                 tracing::debug!(peer = %session.name(), %error, "a stream was not taken");
             }

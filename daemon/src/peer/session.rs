@@ -9,7 +9,13 @@ mod links;
 pub mod log;
 mod recall;
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI32, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use filefleet_server::protos::{
@@ -37,6 +43,8 @@ struct Shared {
     obstacle: watch::Receiver<Option<Obstacle>>,
     closed: watch::Receiver<Option<CloseReason>>,
     replies: Arc<Semaphore>,
+    /// The priority of the next stream. Messages have 0, and every stream less than those before it.
+    turns: AtomicI32,
 }
 
 /// What holders of the session want of its actor. A state rather than commands: saying it never
@@ -91,7 +99,9 @@ impl Session {
             closed: closed_end,
         };
         let replies = Arc::new(Semaphore::new(REPLIES));
-        let shared = Shared { peer, outgoing, wishes, links, log, obstacle, closed, replies };
+        let turns = AtomicI32::new(-1);
+        let shared =
+            Shared { peer, outgoing, wishes, links, log, obstacle, closed, replies, turns };
         (Self(Arc::new(shared)), ends)
     }
 
@@ -174,7 +184,10 @@ impl Session {
                     return std::future::pending().await;
                 };
                 match link.connection.open_uni().await {
-                    Ok(stream) => (link.id, link.kind, stream),
+                    Ok(stream) => {
+                        self.queue(&stream);
+                        (link.id, link.kind, stream)
+                    }
                     // The link is dead, and will be gone from the list in a moment.
                     Err(_) => std::future::pending().await,
                 }
@@ -185,6 +198,14 @@ impl Session {
                 changed = links.changed() => changed.map_err(|_| self.over())?,
             }
         }
+    }
+
+    /// Puts a stream behind those that were opened before, also where these have lost packets: what
+    /// began first ends first, however full the window is.
+    fn queue(&self, stream: &SendStream) {
+        let turn = self.0.turns.fetch_sub(1, Ordering::Relaxed);
+        // Of a stream that is closed already the writing will tell.
+        let _ = stream.set_priority(turn);
     }
 
     /// Allows direct links: candidates are exchanged from now on. Strangers stay behind the relay

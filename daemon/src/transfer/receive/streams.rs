@@ -23,8 +23,10 @@ const SESSION_BUDGET: usize = RECEIVE_BUDGET / 2;
 const BUDGET_UNIT: usize = 1 << 10;
 /// The most content of one stream.
 const BLOCK_LEN: usize = BLOCK as usize;
-/// How long a stream may keep its share of the budget without being through: a block at 35 kB/s.
-const STREAM_LIMIT: Duration = Duration::from_secs(30);
+/// So much of a stream must come within [`STEP_LIMIT`] while it keeps its share of the budget. Links
+/// may be slower than a block in that time, but not slower than 1 kB/s.
+const STEP: usize = 32 << 10;
+const STEP_LIMIT: Duration = Duration::from_secs(30);
 /// Tells the sender that a stream's transfer is not known here.
 pub(crate) const NOT_WANTED: VarInt = VarInt::from_u32(1);
 
@@ -50,7 +52,7 @@ pub(crate) enum StreamError {
     Read,
     #[error("the stream's header is wrong")]
     Wire(#[from] WireError),
-    #[error("the stream took too long")]
+    #[error("the stream brought too little for too long")]
     TimedOut,
     #[error("the transfer is not known or has ended")]
     NotWanted,
@@ -108,8 +110,7 @@ impl Share {
 /// Reads the first bytes of a stream.
 pub(crate) async fn read_prefix(incoming: &mut IncomingStream) -> Result<Prefix, StreamError> {
     let mut bytes = [0; PREFIX_LEN];
-    let read = tokio::time::timeout(STREAM_LIMIT, incoming.stream.read_exact(&mut bytes));
-    read.await.map_err(|_| StreamError::TimedOut)?.map_err(|_| StreamError::Read)?;
+    read_exact(&mut incoming.stream, &mut bytes).await?;
     Ok(Prefix::decode(&bytes)?)
 }
 
@@ -122,37 +123,33 @@ pub(crate) async fn read_job(
     let instance = prefix.instance;
     let header_len = usize::try_from(prefix.header_len).map_err(|_| StreamError::Read)?;
     // All at once, for streams that held one part and waited for another could block each other; and
-    // before the time runs: a busy disk is not the stream's fault, and what is dropped here after it
-    // has arrived is never sent again.
+    // before the time runs: a busy disk is not the stream's fault.
     let mut share = budget.share(header_len + BLOCK_LEN).await;
-    let read = async {
-        let mut header = vec![0; header_len];
-        read_exact(&mut incoming.stream, &mut header).await?;
-        match prefix.kind {
-            StreamKind::Block | StreamKind::Zeros => {
-                let header = BlockHeader::decode(&header)?;
-                let len = usize::try_from(header.len).map_err(|_| StreamError::Read)?;
-                let (content, came) = match prefix.kind {
-                    StreamKind::Zeros => (zeros(len, budget), 0),
-                    _ => (read_content(&mut incoming.stream, len, budget).await?, len),
-                };
-                share.give_back(header_len + len);
-                let (link, came_at) = (incoming.kind, Instant::now());
-                let block = Block { instance, header, content, link, came_at, share };
-                Ok((Job::Block(block), came as u64))
-            }
-            StreamKind::Pack => {
-                let header = PackHeader::decode(&header)?;
-                let len = header.content_len().and_then(|len| usize::try_from(len).ok());
-                let len = len.ok_or(StreamError::Read)?;
-                let content = read_content(&mut incoming.stream, len, budget).await?;
-                share.give_back(header_len + len);
-                let link = incoming.kind;
-                Ok((Job::Pack { instance, header, content, link, share }, len as u64))
-            }
+    let mut header = vec![0; header_len];
+    read_exact(&mut incoming.stream, &mut header).await?;
+    match prefix.kind {
+        StreamKind::Block | StreamKind::Zeros => {
+            let header = BlockHeader::decode(&header)?;
+            let len = usize::try_from(header.len).map_err(|_| StreamError::Read)?;
+            let (content, came) = match prefix.kind {
+                StreamKind::Zeros => (zeros(len, budget), 0),
+                _ => (read_content(&mut incoming.stream, len, budget).await?, len),
+            };
+            share.give_back(header_len + len);
+            let (link, came_at) = (incoming.kind, Instant::now());
+            let block = Block { instance, header, content, link, came_at, share };
+            Ok((Job::Block(block), came as u64))
         }
-    };
-    tokio::time::timeout(STREAM_LIMIT, read).await.map_err(|_| StreamError::TimedOut)?
+        StreamKind::Pack => {
+            let header = PackHeader::decode(&header)?;
+            let len = header.content_len().and_then(|len| usize::try_from(len).ok());
+            let len = len.ok_or(StreamError::Read)?;
+            let content = read_content(&mut incoming.stream, len, budget).await?;
+            share.give_back(header_len + len);
+            let link = incoming.kind;
+            Ok((Job::Pack { instance, header, content, link, share }, len as u64))
+        }
+    }
 }
 
 async fn read_content(
@@ -172,5 +169,9 @@ fn zeros(len: usize, budget: &Budget) -> Buffer {
 }
 
 async fn read_exact(stream: &mut RecvStream, bytes: &mut [u8]) -> Result<(), StreamError> {
-    stream.read_exact(bytes).await.map_err(|_| StreamError::Read)
+    for step in bytes.chunks_mut(STEP) {
+        let read = tokio::time::timeout(STEP_LIMIT, stream.read_exact(step)).await;
+        read.map_err(|_| StreamError::TimedOut)?.map_err(|_| StreamError::Read)?;
+    }
+    Ok(())
 }
