@@ -12,7 +12,9 @@ fn a_request_waits_until_it_is_accepted() {
     Tree::make(&source, 20);
     let mut watching = bob.watch();
     let mut sending = alice.send("bob", &[&source]);
-    let id = watching.request();
+    // Counting goes on while the request waits.
+    let counted = watching.until("request", |request| request["total_known"] == true);
+    let id = counted["id"].as_str().unwrap().to_owned();
     sending.waiting();
 
     let requests = bob.requests();
