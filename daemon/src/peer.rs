@@ -34,7 +34,7 @@ use filefleet_server::{
         rendezvous::RefuseReason,
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 pub use self::{
     close::CloseReason,
@@ -79,6 +79,8 @@ pub struct LinkView {
     /// Where its packets go: the peer, or the relay.
     pub remote: SocketAddr,
     connection: quinn::Connection,
+    /// Whose turn it is to write to a stream of this link: one at a time, in the order of asking.
+    turns: Arc<Semaphore>,
 }
 
 /// A stream that the peer has opened.

@@ -53,7 +53,7 @@ fn park_blocks(speaker: &Speaker, sending: &mut JoinSet<Option<()>>) {
         let (header, content) = zeros(file, 0, 0, 2 * BLOCK);
         let (session, id) = (speaker.got.session.clone(), speaker.to());
         sending.spawn(async move {
-            let (_, _, mut stream) = session.open_stream().await.ok()?;
+            let (_, _, mut stream, _) = session.open_stream().await.ok()?;
             stream.write_all(&block_of(id, &header, &content)).await.ok()?;
             stream.finish().ok()?;
             stream.stopped().await.ok().map(drop)

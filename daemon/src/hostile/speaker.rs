@@ -135,7 +135,7 @@ impl Speaker {
 
     /// Opens a stream and writes to it; Bob may stop it at any time.
     pub(super) async fn open(&self, bytes: &[u8]) -> SendStream {
-        let (_, _, mut stream) = soon(self.got.session.open_stream()).await.unwrap();
+        let (_, _, mut stream, _) = soon(self.got.session.open_stream()).await.unwrap();
         let _ = soon(stream.write_all(bytes)).await;
         stream
     }

@@ -23,7 +23,7 @@ use filefleet_server::protos::{
     name::Name,
 };
 use quinn::SendStream;
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use self::log::LinkLog;
 use super::{CloseReason, LinkId, LinkKind, LinkView, Peer, frame::MAX_MESSAGE};
@@ -77,6 +77,10 @@ const REPLIES: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the session is over: {0:?}")]
 pub struct SessionClosed(pub CloseReason);
+
+/// The right to write to streams of a link; ends when dropped.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
 /// Keeps a session's links up for as long as it lives.
 #[derive(Debug)]
@@ -173,9 +177,12 @@ impl Session {
         }
     }
 
-    /// Opens a stream on the best live link. Waits while there is none and while the peer allows
-    /// no more streams. Cancel-safe.
-    pub async fn open_stream(&self) -> Result<(LinkId, LinkKind, SendStream), SessionClosed> {
+    /// Opens a stream on the best live link, when it is its turn there. Waits while there is none and
+    /// while the peer allows no more streams. Cancel-safe.
+    ///
+    /// Who wants to write a lot keeps the turn meanwhile: where many write at a time and the window is
+    /// full, a stream that has begun may wait for all others.
+    pub async fn open_stream(&self) -> Result<(LinkId, LinkKind, SendStream, Turn), SessionClosed> {
         let mut links = self.0.links.clone();
         loop {
             let best = links.borrow_and_update().first().cloned();
@@ -183,19 +190,22 @@ impl Session {
                 let Some(link) = &best else {
                     return std::future::pending().await;
                 };
-                match link.connection.open_uni().await {
-                    Ok(stream) => {
+                let turn = Arc::clone(&link.turns).acquire_owned().await;
+                match (link.connection.open_uni().await, turn) {
+                    (Ok(stream), Ok(turn)) => {
                         self.queue(&stream);
-                        (link.id, link.kind, stream)
+                        (link.id, link.kind, stream, Turn(turn))
                     }
                     // The link is dead, and will be gone from the list in a moment.
-                    Err(_) => std::future::pending().await,
+                    _ => std::future::pending().await,
                 }
             };
+            let best = best.as_ref().map(|link| link.id);
+            let is_another = |links: &Vec<LinkView>| links.first().map(|link| link.id) != best;
             tokio::select! {
                 biased;
                 opened = opened => return Ok(opened),
-                changed = links.changed() => changed.map_err(|_| self.over())?,
+                changed = links.wait_for(is_another) => drop(changed.map_err(|_| self.over())?),
             }
         }
     }

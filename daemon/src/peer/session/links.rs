@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use quinn::Connection;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::super::{
     LinkId, LinkKind, LinkView,
@@ -115,6 +116,7 @@ impl Links {
             rtt: link.connection.rtt(),
             remote: link.remote(),
             connection: link.connection.clone(),
+            turns: Arc::new(Semaphore::new(1)),
         };
         let traffic = Traffic::default();
         let slower = is_slower(view.rtt, self.relayed_rtt());

@@ -33,7 +33,7 @@ async fn a_direct_link_comes_up_and_is_preferred() {
     at_bob.session.allow_direct();
     at_alice.links(is_direct).await;
     at_bob.links(is_direct).await;
-    let (_, kind, mut stream) = soon(at_alice.session.open_stream()).await.unwrap();
+    let (_, kind, mut stream, _) = soon(at_alice.session.open_stream()).await.unwrap();
     assert_eq!(kind, LinkKind::Lan);
     stream.write_all(b"x").await.unwrap();
     assert_eq!(soon(at_bob.streams.recv()).await.unwrap().kind, LinkKind::Lan);

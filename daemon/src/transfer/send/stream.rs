@@ -391,14 +391,18 @@ async fn next_step(steps: &mut Option<tokio::sync::mpsc::Receiver<Step>>) -> Opt
 /// Hands a chunk to the best link, on a stream of its own.
 async fn hand_over(session: Session, chunk: Chunk, throttle: Option<Arc<Throttle>>) -> Handed {
     let (id, bytes) = (chunk.id, chunk.content.len() as u64);
-    let (link, kind, mut stream) = match session.open_stream().await {
+    let (link, kind, mut stream, turn) = match session.open_stream().await {
         Ok(opened) => opened,
         Err(SessionClosed { .. }) => return (id, bytes, Err(SendError::Session)),
     };
     let mut parts = [chunk.head, chunk.content];
     let written = match throttle {
         None => stream.write_all_chunks(&mut parts).await,
-        Some(throttle) => throttle.write(&mut stream, parts).await,
+        Some(throttle) => {
+            // It does not write most of the time.
+            drop(turn);
+            throttle.write(&mut stream, parts).await
+        }
     };
     let result = match written.is_ok() && stream.finish().is_ok() {
         true => Ok((link, kind)),
