@@ -1,6 +1,8 @@
 //! The transfers that the daemon knows: those that run, those that rest until they can go on, and
 //! those that ended a short while ago.
 
+mod recent;
+
 use filefleet_ctl::proto::{
     ControlError, Direction, Event as Shown, Reply, TransferState, TransferView, WirePath,
 };
@@ -20,10 +22,6 @@ use crate::transfer::progress::{Cause, Fault, Progress, State};
 use crate::transfer::proto::{Envelope, Message};
 use crate::transfer::{Reason, Running, TransferId};
 
-/// Finished transfers that stay in memory, to be shown without asking the store.
-const MAX_RECENT: usize = 200;
-/// The most bytes of names and texts in these.
-const MAX_RECENT_BYTES: usize = 1 << 20;
 /// The most bytes of a list of transfers, as JSON, beyond what is said of each in any case: the state,
 /// which has two, waits for a client together with the events that follow it.
 pub(super) const MAX_LIST: usize = 1 << 20;
@@ -155,7 +153,7 @@ impl Daemon {
                 self.try_to_send(id);
             }
         }
-        for record in self.store.transfers(false, MAX_RECENT as u32).await? {
+        for record in self.store.transfers(false, recent::MAX_RECENT as u32).await? {
             self.transfers.entry(record.id).or_insert_with(|| Transfer::resting(record));
         }
         self.forget_oldest();
@@ -326,7 +324,7 @@ impl Daemon {
     /// Forgets those that ended longest ago, beyond what stays in memory.
     fn forget_oldest(&mut self) {
         let ended = self.transfers.values().filter(|transfer| transfer.is_final());
-        for id in forgettable(ended.map(|transfer| &transfer.record)) {
+        for id in recent::forgettable(ended.map(|transfer| &transfer.record)) {
             self.transfers.remove(&id);
         }
     }
@@ -462,31 +460,6 @@ impl Daemon {
     }
 }
 
-/// Of transfers that ended, those that find no room in memory. Those whose receiver is still to hear of
-/// it have room of their own.
-fn forgettable<'a>(ended: impl Iterator<Item = &'a TransferRecord>) -> Vec<TransferId> {
-    let is_untold =
-        |record: &&TransferRecord| record.plan.outgoing().is_some_and(|plan| plan.untold);
-    let (untold, told): (Vec<_>, Vec<_>) = ended.partition(is_untold);
-    let weighed = |record: &TransferRecord| (record.at, record.id, view::weight(&record.view));
-    let beyond =
-        |records: Vec<&TransferRecord>| beyond_bounds(records.into_iter().map(weighed).collect());
-    [beyond(told), beyond(untold)].concat()
-}
-
-/// Of transfers that ended, by when and with so many bytes of texts, those that find no room behind the
-/// later ones.
-fn beyond_bounds(mut ended: Vec<(u64, TransferId, usize)>) -> Vec<TransferId> {
-    ended.sort_unstable_by(|one, other| other.cmp(one));
-    let mut bytes = 0_usize;
-    let has_room = |(_, _, weight): &&(u64, TransferId, usize)| {
-        bytes = bytes.saturating_add(*weight);
-        bytes <= MAX_RECENT_BYTES
-    };
-    let kept = ended.iter().take(MAX_RECENT).take_while(has_room).count();
-    ended.drain(kept..).map(|(_, id, _)| id).collect()
-}
-
 /// The message that a transfer is over, and why.
 fn cancel_of(record: &TransferRecord) -> bytes::Bytes {
     let (reason, text) = why_ended(record);
@@ -558,26 +531,6 @@ mod tests {
     use super::*;
     use crate::store::Outgoing;
 
-    fn ended(weights: &[usize]) -> Vec<(u64, TransferId, usize)> {
-        let one =
-            |(number, weight): (u8, &usize)| (number.into(), TransferId([number; 16]), *weight);
-        (0..=u8::MAX).zip(weights).map(one).collect()
-    }
-
-    #[test]
-    fn what_a_receiver_is_still_to_hear_is_not_forgotten_for_what_ended_later() {
-        let record = |number: u8, untold| {
-            let plan = Plan::Outgoing(Outgoing { untold, ..Outgoing::default() });
-            let (id, name) = (TransferId([number; 16]), "bob".parse().expect("that is a name"));
-            let new = new_record(id, Direction::Outgoing, &name, None, String::new(), plan);
-            TransferRecord { at: number.into(), is_final: true, ..new }
-        };
-        let ended: Vec<_> = (0..=MAX_RECENT as u8 + 1).map(|n| record(n, n == 0)).collect();
-        assert_eq!(forgettable(ended.iter()), [TransferId([1; 16])]);
-        let ended: Vec<_> = (0..=MAX_RECENT as u8).map(|n| record(n, true)).collect();
-        assert_eq!(forgettable(ended.iter()), [TransferId([0; 16])], "it is bounded, too");
-    }
-
     #[test]
     fn the_other_side_hears_why_and_not_where_files_lie() {
         let fault = Fault::reason(Reason::SourceUnreadable, "not found: \"/home/alice/x\"");
@@ -593,19 +546,5 @@ mod tests {
         record.view.state = TransferState::Failed;
         record.view.error = Some(ControlError::new(ErrorCode::Internal, "/home/alice/x"));
         assert_eq!(why_ended(&record), (Reason::Other, String::new()));
-    }
-
-    fn forgotten(weights: &[usize]) -> Vec<u8> {
-        beyond_bounds(ended(weights)).iter().map(|id| id.0[0]).collect()
-    }
-
-    #[test]
-    fn the_latest_stay_in_memory_as_long_as_they_are_few_and_say_little() {
-        assert_eq!(forgotten(&[100; MAX_RECENT]), [0; 0]);
-        assert_eq!(forgotten(&[0; MAX_RECENT + 2]), [1, 0]);
-        assert_eq!(forgotten(&[1, MAX_RECENT_BYTES, 0]), [0]);
-        assert_eq!(forgotten(&[1, MAX_RECENT_BYTES, 1]), [1, 0]);
-        // One that is too large alone is told once, when it ends, and is in the store.
-        assert_eq!(forgotten(&[usize::MAX, usize::MAX]), [1, 0]);
     }
 }

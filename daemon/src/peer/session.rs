@@ -44,7 +44,7 @@ struct Shared {
     closed: watch::Receiver<Option<CloseReason>>,
     replies: Arc<Semaphore>,
     /// The priority of the next stream. Messages have 0, and every stream less than those before it.
-    turns: AtomicI32,
+    next_priority: AtomicI32,
 }
 
 /// What holders of the session want of its actor. A state rather than commands: saying it never
@@ -103,9 +103,9 @@ impl Session {
             closed: closed_end,
         };
         let replies = Arc::new(Semaphore::new(REPLIES));
-        let turns = AtomicI32::new(-1);
+        let next_priority = AtomicI32::new(-1);
         let shared =
-            Shared { peer, outgoing, wishes, links, log, obstacle, closed, replies, turns };
+            Shared { peer, outgoing, wishes, links, log, obstacle, closed, replies, next_priority };
         (Self(Arc::new(shared)), ends)
     }
 
@@ -213,9 +213,9 @@ impl Session {
     /// Puts a stream behind those that were opened before, also where these have lost packets: what
     /// began first ends first, however full the window is.
     fn queue(&self, stream: &SendStream) {
-        let turn = self.0.turns.fetch_sub(1, Ordering::Relaxed);
+        let priority = self.0.next_priority.fetch_sub(1, Ordering::Relaxed);
         // Of a stream that is closed already the writing will tell.
-        let _ = stream.set_priority(turn);
+        let _ = stream.set_priority(priority);
     }
 
     /// Allows direct links: candidates are exchanged from now on. Strangers stay behind the relay
