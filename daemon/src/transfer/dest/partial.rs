@@ -154,6 +154,12 @@ impl Content {
     }
 }
 
+impl Drop for Partials {
+    fn drop(&mut self) {
+        self.folder.unlock();
+    }
+}
+
 impl Partials {
     /// Makes or opens the folder `name` in `root` and locks it.
     pub(super) fn open(root: &Folder, name: &[u8]) -> Result<Self, DestError> {
@@ -469,4 +475,20 @@ fn write_anew(file: &File, content: &[u8]) -> io::Result<()> {
     }
     crash::point();
     if written < content.len() { file.set_len(content.len() as u64) } else { Ok(()) }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_is_gone_though_a_program_just_started_still_has_the_handle() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Folder::open(dir.path()).unwrap();
+        let partials = Partials::open(&root, b"partials").unwrap();
+        let _of_a_child = rustix::io::dup(&partials.folder).unwrap();
+        assert!(matches!(Partials::open(&root, b"partials"), Err(DestError::InUse)));
+        drop(partials);
+        Partials::open(&root, b"partials").unwrap();
+    }
 }

@@ -216,6 +216,9 @@ impl Folder {
     pub(in crate::transfer) fn lock(&self) -> io::Result<()> {
         Ok(())
     }
+
+    /// Folders have no locks.
+    pub(in crate::transfer) fn unlock(&self) {}
 }
 
 /// The names in a folder, one by one.

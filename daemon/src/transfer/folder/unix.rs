@@ -274,6 +274,13 @@ impl Folder {
             _ => Ok(()),
         }
     }
+
+    /// Gives the folder back at once: as long as a program that was just started has our handles too,
+    /// dropping this one would not.
+    pub(in crate::transfer) fn unlock(&self) {
+        // Without it the lock goes with the last handle.
+        let _ = fs::flock(&self.0, FlockOperation::Unlock);
+    }
 }
 
 /// The names in a folder, one by one.
