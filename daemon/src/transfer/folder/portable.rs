@@ -2,7 +2,7 @@
 //!
 //! `cap-std` keeps every access below the open folder. That no link is followed is asked first;
 //! one that is put there right afterwards may be followed, yet leads nowhere outside. What this
-//! system cannot carry: permission bits, links, folders' times. Names are durable when the system
+//! system cannot carry: permission bits, symbolic links, folders' times. Names are durable when the system
 //! thinks so, and a folder cannot be locked.
 
 use std::ffi::OsStr;
@@ -12,10 +12,11 @@ use std::os::windows::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use cap_fs_ext::MetadataExt;
 use cap_std::ambient_authority;
 use cap_std::fs::{Dir, Metadata, OpenOptions, OpenOptionsExt, ReadDir};
 
-use super::{Kind, Stat};
+use super::{FileId, Kind, Stat};
 use crate::transfer::entry::Timestamp;
 
 /// `FILE_FLAG_BACKUP_SEMANTICS`, without which no folder is opened (`CreateFileW`).
@@ -173,14 +174,20 @@ impl Folder {
         })
     }
 
-    /// `Unsupported`: that it is the same file could not be told.
+    /// Gives the file `name` the further name `new_name` in `to`; `AlreadyExists` if anything stands
+    /// there, `Unsupported` where the file system has no more names for it.
     pub(in crate::transfer) fn link_new(
         &self,
-        _name: &[u8],
-        _to: &Self,
-        _new_name: &[u8],
+        name: &[u8],
+        to: &Self,
+        new_name: &[u8],
     ) -> io::Result<()> {
-        Err(ErrorKind::Unsupported.into())
+        self.0.hard_link(to_path(name), &to.0, to_path(new_name)).map_err(|error| {
+            match error.kind() {
+                ErrorKind::AlreadyExists | ErrorKind::NotFound => error,
+                _ => ErrorKind::Unsupported.into(),
+            }
+        })
     }
 
     /// Removes what stands under `name`, unless it is a folder.
@@ -323,6 +330,7 @@ pub(in crate::transfer) fn name_bytes(name: &OsStr) -> &[u8] {
     name.as_encoded_bytes()
 }
 
+/// Of what was looked at by a handle: a folder's listing does not tell which file a name is of.
 fn convert(metadata: &Metadata) -> Stat {
     let file_type = metadata.file_type();
     let mtime = metadata
@@ -335,13 +343,13 @@ fn convert(metadata: &Metadata) -> Stat {
             () if file_type.is_symlink() => Kind::Symlink,
             () => Kind::Special,
         },
-        id: None,
+        id: Some(FileId { device: metadata.dev(), inode: metadata.ino() }),
         size: metadata.len(),
         mode: if file_type.is_dir() { 0o755 } else { 0o644 },
         has_special_bits: false,
         mtime,
         ctime: mtime,
-        links: 1,
+        links: metadata.nlink(),
         allocated: None,
     }
 }

@@ -97,3 +97,21 @@ fn content_and_time_are_kept_and_what_is_there_is_listed() {
     let listed: Vec<_> = std::iter::from_fn(|| listing.next_name().map(Result::unwrap)).collect();
     assert_eq!(listed, ["größe".as_bytes()]);
 }
+
+#[test]
+fn a_file_is_the_same_under_another_name_and_another_is_not() {
+    let (_dir, folder) = folder();
+    drop(folder.create_file(b"one").unwrap());
+    drop(folder.create_file(b"other").unwrap());
+    let one = folder.stat(b"one").unwrap();
+    assert_ne!(one.id, folder.stat(b"other").unwrap().id);
+    assert_eq!(one.links, 1);
+    folder.link_new(b"one", &folder, b"link").unwrap();
+    folder.rename_new(b"one", &folder, b"moved").unwrap();
+    for name in [b"link", b"moved" as &[u8]] {
+        let stat = folder.stat(name).unwrap();
+        assert_eq!((stat.id, stat.links), (one.id, 2));
+    }
+    let taken = folder.link_new(b"link", &folder, b"other").unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AlreadyExists);
+}
