@@ -19,4 +19,5 @@ mod privacy;
 mod races;
 mod raw;
 mod speaker;
+mod stalling;
 mod support;

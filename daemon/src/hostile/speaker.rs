@@ -59,6 +59,20 @@ impl Speaker {
     /// Gets another transfer accepted in the same session.
     pub(super) async fn ask(&mut self) {
         self.id = TransferId::random();
+        self.accept().await;
+    }
+
+    /// Calls Bob again and goes on with the same transfer.
+    pub(super) async fn again(self, user: &mut User) -> Self {
+        let Self { got, id, .. } = self;
+        got.session.closed().await;
+        let mut speaker = Self::call(user).await;
+        speaker.id = id;
+        speaker.accept().await;
+        speaker
+    }
+
+    async fn accept(&mut self) {
         self.say(request(1)).await;
         let Message::Answer(Answer::Accept { instance, .. }) = self.hear().await else {
             panic!("not accepted");

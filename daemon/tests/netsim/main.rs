@@ -17,6 +17,7 @@ mod portmap;
 mod relayed;
 mod routed;
 mod serverless;
+mod slow;
 mod support;
 mod topologies;
 mod upgrading;

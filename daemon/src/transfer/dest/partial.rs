@@ -479,6 +479,8 @@ fn write_anew(file: &File, content: &[u8]) -> io::Result<()> {
 
 #[cfg(all(test, unix))]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]

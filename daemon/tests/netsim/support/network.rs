@@ -108,6 +108,12 @@ impl Network {
         Self { alice, bob, server, server_ip: "203.0.113.3", router: None, boxes }
     }
 
+    /// From now on Alice can send so much per second, in words of `tc`.
+    pub(crate) fn set_uplink(&self, rate: &str) {
+        self.alice.run(&["tc", "qdisc", "del", "dev", "eth0", "root"]);
+        slow_down_to(&self.alice, "eth0", rate);
+    }
+
     /// From now on the router drops everything between Alice and Bob.
     pub(crate) fn separate(&self) {
         let router = self.router.as_ref().unwrap();
