@@ -92,6 +92,37 @@ mod tests {
         }
     }
 
+    /// The relative luminance of a pixel over a ground (WCAG 2.2).
+    fn luminance([red, green, blue, alpha]: [u8; 4], ground: u8) -> f32 {
+        let alpha = f32::from(alpha) / 255.0;
+        let linear = |channel: u8| {
+            let seen = (f32::from(channel) * alpha + f32::from(ground) * (1.0 - alpha)) / 255.0;
+            if seen <= 0.04045 { seen / 12.92 } else { ((seen + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
+    }
+
+    /// The contrast between a pixel and the ground it is on (WCAG 2.2), from 1 to 21.
+    fn contrast(pixel: [u8; 4], ground: u8) -> f32 {
+        let (one, other) = (luminance(pixel, ground), luminance([0; 4], ground));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    #[test]
+    fn every_kind_is_seen_on_light_panels_and_on_dark_ones() {
+        // What WCAG 2.2, 1.4.11 asks of graphics.
+        const CONTRAST: f32 = 3.0;
+        for badge in [Badge::Connected, Badge::Unregistered, Badge::Waiting, Badge::Gone] {
+            for image in images(icon(badge, None)) {
+                for ground in [0x10, 0x2d, 0xdd, 0xf6] {
+                    let seen = image.pixels.iter().filter(|it| contrast(**it, ground) >= CONTRAST);
+                    let (seen, all) = (seen.count(), image.pixels.len());
+                    assert!(seen > all / 5, "{badge:?} {} {ground:x}: {seen}/{all}", image.size);
+                }
+            }
+        }
+    }
+
     #[test]
     fn the_bar_fills_with_progress() {
         let full = |steps| {
