@@ -107,8 +107,9 @@ fn a_queued_transfer_can_be_cancelled() {
     pair.alice.ffctl(&["cancel", &unwanted]).failed(1).told("ended already");
     let listed = pair.alice.json(&["transfers"]);
     assert_eq!(listed["transfers"].as_array().unwrap().len(), 1, "{listed}");
+    let mut watching = pair.alice.watch();
     pair.bob.start();
-    pair.alice.watch().ended(&wanted, "done");
+    watching.ended(&wanted, "done");
     assert_eq!(pair.bob.received_names(), ["wanted"]);
 }
 
