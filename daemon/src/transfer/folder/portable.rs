@@ -175,13 +175,17 @@ impl Folder {
     }
 
     /// Gives the file `name` the further name `new_name` in `to`; `AlreadyExists` if anything stands
-    /// there, `Unsupported` where the file system has no more names for it.
+    /// there, `Unsupported` where the file system has no more names for it, or nobody could tell
+    /// afterwards that they are of one file.
     pub(in crate::transfer) fn link_new(
         &self,
         name: &[u8],
         to: &Self,
         new_name: &[u8],
     ) -> io::Result<()> {
+        if self.stat(name)?.id.is_none() {
+            return Err(ErrorKind::Unsupported.into());
+        }
         self.0.hard_link(to_path(name), &to.0, to_path(new_name)).map_err(|error| {
             match error.kind() {
                 ErrorKind::AlreadyExists | ErrorKind::NotFound => error,
@@ -343,7 +347,9 @@ fn convert(metadata: &Metadata) -> Stat {
             () if file_type.is_symlink() => Kind::Symlink,
             () => Kind::Special,
         },
-        id: Some(FileId { device: metadata.dev(), inode: metadata.ino() }),
+        // File systems that know no such number give 0.
+        id: Some(FileId { device: metadata.dev(), inode: metadata.ino() })
+            .filter(|id| id.inode != 0),
         size: metadata.len(),
         mode: if file_type.is_dir() { 0o755 } else { 0o644 },
         has_special_bits: false,

@@ -26,7 +26,8 @@ pub(super) fn render(results: &Results) -> String {
     let height = y + LINE;
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
-         width=\"{WIDTH}\" height=\"{height}\">\n<style>{STYLE}</style>\n{body}</svg>\n"
+         width=\"{WIDTH}\" height=\"{height}\">\n<style>{STYLE}</style>\n\
+         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#fff\"/>\n{body}</svg>\n"
     )
 }
 
