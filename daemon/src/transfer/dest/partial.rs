@@ -229,8 +229,16 @@ impl Partials {
                 folder::set_metadata(&file, UNDER_WAY, mtime)?;
                 Ok(self.open_ours(part, true)?.0)
             }
+            // Some file systems give a file its final name in one step and take ours away in another:
+            // after a crash between them it is the user's.
+            Err(DestError::Tampered) if self.is_shared(part) => self.create_anew(part),
             opened => Ok(opened?.0),
         }
+    }
+
+    /// Whether there is a file of this name that has others, too.
+    fn is_shared(&self, part: &[u8]) -> bool {
+        self.folder.stat(part).is_ok_and(|stat| stat.kind == Kind::File && stat.links > 1)
     }
 
     /// Opens a file that must be as we made it: regular, and with no second name, under which it

@@ -2,8 +2,10 @@
 //!
 //! `cap-std` keeps every access below the open folder. That no link is followed is asked first;
 //! one that is put there right afterwards may be followed, yet leads nowhere outside. What this
-//! system cannot carry: permission bits, symbolic links, folders' times. Names are durable when the system
-//! thinks so, and a folder cannot be locked.
+//! system cannot carry: permission bits, symbolic links, folders' times. Names are durable when the
+//! system thinks so, and a folder cannot be locked.
+
+mod volume;
 
 use std::ffi::OsStr;
 use std::fs::{File, FileTimes};
@@ -24,7 +26,11 @@ const BACKUP_SEMANTICS: u32 = 0x0200_0000;
 
 /// An open folder.
 #[derive(Debug)]
-pub(in crate::transfer) struct Folder(Dir);
+pub(in crate::transfer) struct Folder {
+    dir: Dir,
+    /// Whether numbers tell files apart on its volume.
+    has_numbers: bool,
+}
 
 /// Opening and looking.
 impl Folder {
@@ -36,13 +42,14 @@ impl Folder {
         if !path.metadata()?.is_dir() {
             return Err(ErrorKind::NotADirectory.into());
         }
-        Ok(Self(Dir::open_ambient_dir(path, ambient_authority())?))
+        let dir = Dir::open_ambient_dir(path, ambient_authority())?;
+        Ok(Self { has_numbers: volume::keeps_numbers(&dir), dir })
     }
 
     /// Opens the folder `name`; `NotADirectory` if anything else stands there, links included.
     pub(in crate::transfer) fn open_folder(&self, name: &[u8]) -> io::Result<Self> {
         match self.stat(name)?.kind {
-            Kind::Folder => Ok(Self(self.0.open_dir(to_path(name))?)),
+            Kind::Folder => Ok(self.below(self.dir.open_dir(to_path(name))?)),
             _ => Err(ErrorKind::NotADirectory.into()),
         }
     }
@@ -53,7 +60,12 @@ impl Folder {
             return Err(ErrorKind::NotADirectory.into());
         }
         let options = OpenOptions::new().read(true).custom_flags(BACKUP_SEMANTICS).clone();
-        Ok(Self(Dir::from_std_file(self.0.open_with(to_path(name), &options)?.into_std())))
+        Ok(self.below(Dir::from_std_file(self.dir.open_with(to_path(name), &options)?.into_std())))
+    }
+
+    /// A folder on the same volume: no link leads to another.
+    fn below(&self, dir: Dir) -> Self {
+        Self { dir, has_numbers: self.has_numbers }
     }
 
     /// Opens the regular file `name`; `InvalidInput` if anything else stands there.
@@ -66,14 +78,14 @@ impl Folder {
             return Err(ErrorKind::InvalidInput.into());
         }
         let options = OpenOptions::new().read(true).write(write).clone();
-        let file = self.0.open_with(to_path(name), &options)?.into_std();
+        let file = self.dir.open_with(to_path(name), &options)?.into_std();
         let stat = stat_file(&file)?;
         Ok((file, stat))
     }
 
     /// What stands under `name`.
     pub(in crate::transfer) fn stat(&self, name: &[u8]) -> io::Result<Stat> {
-        Ok(convert(&self.0.symlink_metadata(to_path(name))?))
+        Ok(convert(&self.dir.symlink_metadata(to_path(name))?, self.has_numbers))
     }
 
     /// Fails unless the file `name` may be read. Here only opening it tells.
@@ -83,12 +95,12 @@ impl Folder {
 
     /// What the folder itself is.
     pub(in crate::transfer) fn stat_self(&self) -> io::Result<Stat> {
-        Ok(convert(&self.0.dir_metadata()?))
+        Ok(convert(&self.dir.dir_metadata()?, self.has_numbers))
     }
 
     /// Where the symbolic link `name` points.
     pub(in crate::transfer) fn read_symlink(&self, name: &[u8]) -> io::Result<Vec<u8>> {
-        let target = self.0.read_link_contents(to_path(name))?;
+        let target = self.dir.read_link_contents(to_path(name))?;
         Ok(name_bytes(target.as_os_str()).to_vec())
     }
 
@@ -100,7 +112,7 @@ impl Folder {
 
     /// The names in the folder, read as they are asked for.
     pub(in crate::transfer) fn list(&self) -> io::Result<Listing> {
-        Ok(Listing(self.0.entries()?))
+        Ok(Listing(self.dir.entries()?))
     }
 
     /// How many bytes an ordinary user can still write here, where that is known.
@@ -113,13 +125,13 @@ impl Folder {
 impl Folder {
     /// Makes the folder `name`.
     pub(in crate::transfer) fn make_folder(&self, name: &[u8]) -> io::Result<()> {
-        self.0.create_dir(to_path(name))
+        self.dir.create_dir(to_path(name))
     }
 
     /// Makes the file `name`; `AlreadyExists` if anything stands there.
     pub(in crate::transfer) fn create_file(&self, name: &[u8]) -> io::Result<File> {
         let options = OpenOptions::new().read(true).write(true).create_new(true).clone();
-        Ok(self.0.open_with(to_path(name), &options)?.into_std())
+        Ok(self.dir.open_with(to_path(name), &options)?.into_std())
     }
 
     /// Links are not made here: it takes a privilege, and to know what the target is.
@@ -140,8 +152,8 @@ impl Folder {
         new_name: &[u8],
     ) -> io::Result<()> {
         let (name, new_name) = (to_path(name), to_path(new_name));
-        match self.0.hard_link(name, &to.0, new_name) {
-            Ok(()) => self.0.remove_file(name),
+        match self.dir.hard_link(name, &to.dir, new_name) {
+            Ok(()) => self.dir.remove_file(name),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(error),
             // FAT has no links.
             Err(_) => self.rename_over_claim(name, to, new_name),
@@ -161,16 +173,16 @@ impl Folder {
         if !is_old(&to.stat(old_name)?) {
             return Ok(false);
         }
-        self.0.rename(to_path(name), &to.0, to_path(old_name)).map(|()| true)
+        self.dir.rename(to_path(name), &to.dir, to_path(old_name)).map(|()| true)
     }
 
     /// An empty file claims the name, and goes again if the rename fails.
     fn rename_over_claim(&self, name: &Path, to: &Self, new_name: &Path) -> io::Result<()> {
         let options = OpenOptions::new().write(true).create_new(true).clone();
-        drop(to.0.open_with(new_name, &options)?);
-        self.0.rename(name, &to.0, new_name).inspect_err(|_| {
+        drop(to.dir.open_with(new_name, &options)?);
+        self.dir.rename(name, &to.dir, new_name).inspect_err(|_| {
             // Nothing of anybody's is lost if it stays.
-            let _ = to.0.remove_file(new_name);
+            let _ = to.dir.remove_file(new_name);
         })
     }
 
@@ -186,7 +198,7 @@ impl Folder {
         if self.stat(name)?.id.is_none() {
             return Err(ErrorKind::Unsupported.into());
         }
-        self.0.hard_link(to_path(name), &to.0, to_path(new_name)).map_err(|error| {
+        self.dir.hard_link(to_path(name), &to.dir, to_path(new_name)).map_err(|error| {
             match error.kind() {
                 ErrorKind::AlreadyExists | ErrorKind::NotFound => error,
                 _ => ErrorKind::Unsupported.into(),
@@ -196,12 +208,12 @@ impl Folder {
 
     /// Removes what stands under `name`, unless it is a folder.
     pub(in crate::transfer) fn remove_file(&self, name: &[u8]) -> io::Result<()> {
-        self.0.remove_file(to_path(name))
+        self.dir.remove_file(to_path(name))
     }
 
     /// Removes the folder `name` if it is empty.
     pub(in crate::transfer) fn remove_folder(&self, name: &[u8]) -> io::Result<()> {
-        self.0.remove_dir(to_path(name))
+        self.dir.remove_dir(to_path(name))
     }
 
     /// A folder keeps the time and permissions that it was made with.
@@ -245,7 +257,7 @@ impl Listing {
 
 /// What an open file is.
 pub(in crate::transfer) fn stat_file(file: &File) -> io::Result<Stat> {
-    Ok(convert(&Metadata::from_file(file)?))
+    Ok(convert(&Metadata::from_file(file)?, volume::keeps_numbers(file)))
 }
 
 /// Nothing is to be told.
@@ -335,7 +347,7 @@ pub(in crate::transfer) fn name_bytes(name: &OsStr) -> &[u8] {
 }
 
 /// Of what was looked at by a handle: a folder's listing does not tell which file a name is of.
-fn convert(metadata: &Metadata) -> Stat {
+fn convert(metadata: &Metadata, has_numbers: bool) -> Stat {
     let file_type = metadata.file_type();
     let mtime = metadata
         .modified()
@@ -347,9 +359,9 @@ fn convert(metadata: &Metadata) -> Stat {
             () if file_type.is_symlink() => Kind::Symlink,
             () => Kind::Special,
         },
-        // File systems that know no such number give 0.
+        // 0 and the greatest number stand for none (MS-FSCC 2.1.9). Folders are not moved.
         id: Some(FileId { device: metadata.dev(), inode: metadata.ino() })
-            .filter(|id| id.inode != 0),
+            .filter(|id| (has_numbers || file_type.is_dir()) && !matches!(id.inode, 0 | u64::MAX)),
         size: metadata.len(),
         mode: if file_type.is_dir() { 0o755 } else { 0o644 },
         has_special_bits: false,
