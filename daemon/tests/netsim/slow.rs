@@ -6,9 +6,9 @@ use crate::support::{Network, Pair, is_direct, lacks_namespaces};
 
 /// A poor uplink at home.
 const UPLINK: &str = "2mbit";
-/// A minute's worth of it, of which half is on its way at any time.
+/// A minute's worth of it, and few enough blocks that all may be on their way at once.
 const LEN: u64 = 14 << 20;
-/// No part of it is waited for so long.
+/// How long the receiver waits for the next part of a stream.
 const STEP_LIMIT: Duration = Duration::from_secs(30);
 
 #[test]

@@ -79,7 +79,7 @@ impl Folder {
         }
         let options = OpenOptions::new().read(true).write(write).clone();
         let file = self.dir.open_with(to_path(name), &options)?.into_std();
-        let stat = stat_file(&file)?;
+        let stat = convert(&Metadata::from_file(&file)?, self.has_numbers);
         Ok((file, stat))
     }
 
