@@ -11,6 +11,7 @@ mod race;
 mod report;
 mod site;
 mod ssh;
+mod warm;
 
 pub(crate) use case::{Case, Setting};
 pub(crate) use fleet::Programs;

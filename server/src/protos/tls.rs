@@ -1,5 +1,7 @@
 //! What both ends need of TLS: the crypto provider, pins and raw public keys.
 
+mod suites;
+
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -40,30 +42,7 @@ pub fn pin_of(certificate: &CertificateDer<'_>) -> Option<Pin> {
 
 /// TLS 1.3 with the suite first that this processor is fastest at.
 pub fn crypto_provider() -> Arc<CryptoProvider> {
-    use provider::cipher_suite::{
-        TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256,
-    };
-    let mut cipher_suites =
-        vec![TLS13_AES_128_GCM_SHA256, TLS13_AES_256_GCM_SHA384, TLS13_CHACHA20_POLY1305_SHA256];
-    if !has_aes_instructions() {
-        cipher_suites.rotate_right(1);
-    }
-    Arc::new(CryptoProvider { cipher_suites, ..provider::default_provider() })
-}
-
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-fn has_aes_instructions() -> bool {
-    std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("pclmulqdq")
-}
-
-#[cfg(target_arch = "aarch64")]
-fn has_aes_instructions() -> bool {
-    std::arch::is_aarch64_feature_detected!("aes")
-}
-
-#[cfg(not(any(target_arch = "x86", target_arch = "x86_64", target_arch = "aarch64")))]
-fn has_aes_instructions() -> bool {
-    false
+    Arc::new(CryptoProvider { cipher_suites: suites::fastest(), ..provider::default_provider() })
 }
 
 #[cfg(test)]

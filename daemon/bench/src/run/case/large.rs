@@ -10,6 +10,7 @@ use crate::run::{
     race::{Contestant, race},
     site::{ETHERNET, JUMBO, Site, scratch_in},
     ssh::Ssh,
+    warm::Warm,
 };
 
 /// Nobody waits longer for a large file on a local network.
@@ -24,6 +25,7 @@ fn over(setting: &Setting, mtu: u32) -> anyhow::Result<Report> {
     let scratch = scratch_in(&setting.memory_dir)?;
     let site = Site::cable(mtu)?;
     let payload = Payload::file(&folder(scratch.path(), "source")?, setting.large)?;
+    let _warm = Warm::up(&setting.memory_dir, payload.bytes)?;
     let mut fleet = Fleet::start(&site, &setting.programs, &folder(scratch.path(), "fleet")?)?;
     let mut quinn = Quinn::new(&site, scratch.path());
     let ssh = Ssh::start(&site, scratch.path(), PATIENCE)?;

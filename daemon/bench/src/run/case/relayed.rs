@@ -10,6 +10,7 @@ use crate::run::{
     figures::{Run, median, number},
     fleet::Fleet,
     site::{ETHERNET, Site, scratch_in},
+    warm::Warm,
 };
 
 /// The relayed rate, of the direct one.
@@ -37,6 +38,7 @@ pub(super) fn run(setting: &Setting) -> anyhow::Result<Report> {
     let scratch = scratch_in(&setting.memory_dir)?;
     let site = Site::loopback(ETHERNET)?;
     let payload = Payload::file(&folder(scratch.path(), "source")?, setting.large)?;
+    let _warm = Warm::up(&setting.memory_dir, payload.bytes)?;
     let mut fleet = Fleet::start(&site, &setting.programs, &folder(scratch.path(), "fleet")?)?;
     let (mut direct, mut relayed) = (Vec::new(), Vec::new());
     for round in 0..=setting.rounds {
