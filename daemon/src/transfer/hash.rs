@@ -33,15 +33,47 @@ pub fn block_len(file_size: u64, index: u64) -> Option<usize> {
 /// The chaining value of block `index`; `None` unless `bytes` has exactly that block's length.
 #[must_use]
 pub fn block_cv(file_size: u64, index: u64, bytes: &[u8]) -> Option<Digest> {
-    if block_len(file_size, index)? != bytes.len() {
-        return None;
+    let mut hasher = BlockHasher::new(file_size, index)?;
+    hasher.update(bytes);
+    hasher.finish()
+}
+
+/// The chaining value of one block whose bytes come in pieces. Of use where they are read: a piece
+/// that is still in the processor's cache takes two thirds of the time of one that no longer is.
+#[derive(Debug)]
+pub(crate) struct BlockHasher {
+    hasher: blake3::Hasher,
+    /// The block is the whole file.
+    is_file: bool,
+    /// Bytes to come; `None` after more than the block has.
+    left: Option<usize>,
+}
+
+impl BlockHasher {
+    /// For block `index`; `None` if there is no such block.
+    pub(crate) fn new(file_size: u64, index: u64) -> Option<Self> {
+        let left = Some(block_len(file_size, index)?);
+        let mut hasher = blake3::Hasher::new();
+        hasher.set_input_offset(index * BLOCK);
+        Some(Self { hasher, is_file: file_size <= BLOCK, left })
     }
-    if file_size <= BLOCK {
-        return Some(*blake3::hash(bytes).as_bytes());
+
+    /// Takes the next bytes.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.left = self.left.and_then(|left| left.checked_sub(bytes.len()));
+        if self.left.is_some() {
+            self.hasher.update(bytes);
+        }
     }
-    let mut hasher = blake3::Hasher::new();
-    hasher.set_input_offset(index * BLOCK).update(bytes);
-    Some(hasher.finalize_non_root())
+
+    /// The chaining value; `None` unless exactly the block's length has come.
+    pub(crate) fn finish(self) -> Option<Digest> {
+        let Self { hasher, is_file, left } = self;
+        if left != Some(0) {
+            return None;
+        }
+        Some(if is_file { *hasher.finalize().as_bytes() } else { hasher.finalize_non_root() })
+    }
 }
 
 /// The file's BLAKE3 from the chaining values of all its blocks in order; `None` if their number
@@ -152,6 +184,21 @@ mod tests {
     }
 
     #[test]
+    fn a_block_in_pieces_has_the_chaining_value_of_the_whole() {
+        let all = content(2 * BLOCK as usize + 5_000);
+        for size in [1, 1_000, BLOCK as usize, BLOCK as usize + 1, all.len()] {
+            let blocks = all[..size].chunks(BLOCK as usize);
+            for (index, block) in (0..).zip(blocks) {
+                for piece in [64, 1_000, 1 << 18] {
+                    let mut hasher = BlockHasher::new(size as u64, index).unwrap();
+                    block.chunks(piece).for_each(|piece| hasher.update(piece));
+                    assert_eq!(hasher.finish(), block_cv(size as u64, index, block));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn wrong_lengths_and_counts_give_nothing() {
         let bytes = content(BLOCK as usize + 1);
         assert_eq!(block_cv(BLOCK + 1, 0, &bytes), None);
@@ -159,6 +206,10 @@ mod tests {
         assert_eq!(block_cv(BLOCK + 1, 2, &[0]), None);
         assert_eq!(block_cv(BLOCK + 1, u64::MAX, &[0]), None);
         assert_eq!(block_cv(0, 0, &[0]), None);
+        let mut more = BlockHasher::new(BLOCK + 1, 1).unwrap();
+        more.update(&bytes);
+        more.update(&[]);
+        assert_eq!(more.finish(), None);
         assert_eq!(block_len(u64::MAX, u64::MAX / BLOCK), Some(BLOCK as usize - 1));
         assert_eq!(root(BLOCK + 1, &[[0; 32]]), None);
         assert_eq!(root(0, &[]), None);

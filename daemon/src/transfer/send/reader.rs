@@ -33,6 +33,8 @@ const SETTLING: Duration = Duration::from_millis(50);
 /// with their lengths.
 const MAX_ENTRY_LEN: usize = 16 * 1024 + MAX_BYTES + 4 * MAX_ATTRIBUTES;
 const BLOCK_LEN: usize = 1 << 20;
+/// So much of a block is read and then hashed at once, to fit a core's cache.
+const PIECE: usize = 256 << 10;
 
 /// A chunk's name while it is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -341,11 +343,11 @@ impl Reader {
         while offset < size {
             let len = usize::try_from((size - offset).min(BLOCK)).expect("a block fits memory");
             let mut buffer = self.buffers.take(len);
-            if !source.read_block(offset, buffer.as_mut()).is_ok_and(|read| read == len) {
+            let hasher = hash::BlockHasher::new(size, block.into());
+            let hasher = hasher.expect("the file has such a block");
+            let Some(cv) = read_hashing(source, offset, buffer.as_mut(), hasher) else {
                 return Ok(false);
-            }
-            let cv = hash::block_cv(size, block.into(), buffer.as_ref());
-            let cv = cv.expect("the block was read whole");
+            };
             if let Some(theirs) = theirs {
                 self.learn(theirs, (file, revision, size), block, cvs)?;
             }
@@ -391,6 +393,21 @@ impl Reader {
             cv: Some(header.cv),
         }))
     }
+}
+
+/// Reads a block, and hashes it on the way; `None` if the file has become shorter or cannot be read.
+fn read_hashing(
+    source: &SourceFile,
+    offset: u64,
+    bytes: &mut [u8],
+    mut hasher: hash::BlockHasher,
+) -> Option<[u8; 32]> {
+    let offsets = (offset..).step_by(PIECE);
+    for (offset, piece) in offsets.zip(bytes.chunks_mut(PIECE)) {
+        source.read_block(offset, piece).ok().filter(|read| *read == piece.len())?;
+        hasher.update(piece);
+    }
+    hasher.finish()
 }
 
 /// Makes of the entry what the opened file says that it is now; tells what is not sent of it.
