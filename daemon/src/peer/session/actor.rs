@@ -362,8 +362,9 @@ impl SessionActor {
             tracing::info!(peer = %self.peer.name, "a link is silent");
             self.doubt_links();
         } else if look.silent && self.is_needed() {
-            self.links.acknowledge(self.inbox.acknowledged());
+            self.links.prove(self.inbox.acknowledged());
         }
+        self.links.acknowledge_on_others(self.inbox.acknowledged());
         self.look_at = now + if self.links.are_in_doubt(now) { TICK_IN_DOUBT } else { TICK };
         self.flush();
         self.show_links();

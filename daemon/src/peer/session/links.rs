@@ -204,8 +204,23 @@ impl Links {
         Some(best.view.id)
     }
 
-    /// Acknowledges on every link: whichever is alive tells the peer.
-    pub(super) fn acknowledge(&self, next: u64) {
+    /// Acknowledges on the best link, or on every one while links are in doubt.
+    pub(super) fn acknowledge(&self, next: u64, now: Instant) {
+        let most = if self.are_in_doubt(now) { usize::MAX } else { 1 };
+        for live in self.ranked().into_iter().take(most) {
+            live.acks.send_replace(next);
+        }
+    }
+
+    /// Acknowledges on the links on which it has not been said yet: whichever is alive tells the peer.
+    pub(super) fn acknowledge_on_others(&self, next: u64) {
+        for live in self.live.values() {
+            live.acks.send_if_modified(|said| std::mem::replace(said, next) != next);
+        }
+    }
+
+    /// Acknowledges on every link, said or not: the answers show which of them are alive.
+    pub(super) fn prove(&self, next: u64) {
         for live in self.live.values() {
             live.acks.send_replace(next);
         }

@@ -108,6 +108,36 @@ async fn messages_survive_the_death_of_a_link() {
 }
 
 #[tokio::test]
+async fn a_direct_link_that_works_spares_the_relay() {
+    let server = TestServer::start();
+    let (_alice, _bob, at_alice, mut at_bob) = pair(&server).await;
+    at_bob.session.allow_direct();
+    let links = at_bob.links(is_direct).await;
+    at_alice.links(is_direct).await;
+    let relayed = links.iter().find(|link| link.kind == LinkKind::Relayed).unwrap();
+    let said = || relayed.connection.stats().frame_tx.stream;
+    // What was said when the links came up is over when a message costs the relay nothing.
+    let spares_it = async {
+        loop {
+            let before = said();
+            for _ in 0..50 {
+                at_alice.session.send(Bytes::from_static(b"ping")).await.unwrap();
+                at_bob.hear().await;
+            }
+            if said() < before + 10 {
+                break;
+            }
+        }
+    };
+    soon(spares_it).await;
+    // But it is told in the end.
+    let before = said();
+    at_alice.session.send(Bytes::from_static(b"ping")).await.unwrap();
+    at_bob.hear().await;
+    at_bob.links(|_| said() > before).await;
+}
+
+#[tokio::test]
 async fn a_dead_direct_link_comes_back() {
     let server = TestServer::start();
     let (_alice, _bob, at_alice, at_bob) = pair(&server).await;

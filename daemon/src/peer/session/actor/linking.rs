@@ -271,7 +271,7 @@ impl SessionActor {
     fn prove_links(&mut self) {
         let now = Instant::now();
         self.links.doubt(now);
-        self.links.acknowledge(self.inbox.acknowledged());
+        self.links.prove(self.inbox.acknowledged());
         self.look_at = now;
     }
 

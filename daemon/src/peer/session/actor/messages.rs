@@ -31,7 +31,7 @@ impl SessionActor {
 
     pub(super) fn on_delivered(&mut self) -> Flow {
         self.take_signals();
-        self.links.acknowledge(self.inbox.acknowledged());
+        self.links.acknowledge(self.inbox.acknowledged(), Instant::now());
         ControlFlow::Continue(())
     }
 
@@ -44,7 +44,7 @@ impl SessionActor {
             {
                 self.on_offered_anew();
             }
-            self.links.acknowledge(self.inbox.acknowledged());
+            self.links.acknowledge(self.inbox.acknowledged(), Instant::now());
         }
     }
 
