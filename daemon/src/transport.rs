@@ -13,8 +13,8 @@ use std::{fmt, sync::Arc, time::Duration};
 use aws_lc_rs::hmac;
 use ed25519_dalek::SigningKey;
 use quinn::{
-    AckFrequencyConfig, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt,
-    congestion::ControllerFactory,
+    AckFrequencyConfig, Connection, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
+    TransportConfig, VarInt, congestion::ControllerFactory,
 };
 
 use crate::congestion::ModelConfig;
@@ -58,6 +58,10 @@ const STREAM_WINDOW: u32 = 2 << 20;
 const DIRECT_WINDOW: u32 = 16 << 20;
 const RELAYED_WINDOW: u32 = 8 << 20;
 const SEND_WINDOW: u64 = 16 << 20;
+/// What may wait in a connection beyond what is in flight: a block.
+const LEAST_SEND_WINDOW: u64 = 1 << 20;
+/// Losses keep what was sent after them; they are made good in a round trip or two.
+const SEND_WINDOW_GAIN: u64 = 4;
 /// Block streams in flight (`design.md`, standing invariant 6).
 pub const MAX_STREAMS: u32 = 32;
 /// Ack-eliciting packets per acknowledgement that we ask of the peer: at gigabit rates quinn's
@@ -100,7 +104,9 @@ pub fn transport_config(path: Path, congestion: Congestion) -> Arc<TransportConf
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(window))
         .send_window(SEND_WINDOW)
-        .send_fairness(false)
+        // Streams have priorities of their own: what began first goes first, also when it is sent
+        // again. Without this whatever stream is being sent is ended before, a whole block.
+        .send_fairness(true)
         .max_concurrent_uni_streams(VarInt::from_u32(MAX_STREAMS))
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .datagram_receive_buffer_size(None)
@@ -108,6 +114,14 @@ pub fn transport_config(path: Path, congestion: Congestion) -> Arc<TransportConf
         .mtu_discovery_config(Some(discovery))
         .congestion_controller_factory(congestion.0);
     Arc::new(config)
+}
+
+/// Lets no more wait in a connection than it will send soon: what it has taken no better one can take
+/// over. To be called from time to time, for the congestion window changes.
+pub fn fit_send_window(connection: &Connection) {
+    let in_flight = connection.stats().path.cwnd;
+    let window = LEAST_SEND_WINDOW.saturating_add(in_flight.saturating_mul(SEND_WINDOW_GAIN));
+    connection.set_send_window(window.min(SEND_WINDOW));
 }
 
 /// The settings of every endpoint. The reset key follows from the device key.

@@ -27,7 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use self::log::LinkLog;
 use super::{CloseReason, LinkId, LinkKind, LinkView, Peer, frame::MAX_MESSAGE};
-use crate::connect::obstacle::Obstacle;
+use crate::{connect::obstacle::Obstacle, transport::fit_send_window};
 
 /// A session with a peer. Clones are handles of the same session; dropping them all does not end
 /// it, idleness does.
@@ -194,6 +194,7 @@ impl Session {
                 match (link.connection.open_uni().await, turn) {
                     (Ok(stream), Ok(turn)) => {
                         self.queue(&stream);
+                        fit_send_window(&link.connection);
                         (link.id, link.kind, stream, Turn(turn))
                     }
                     // The link is dead, and will be gone from the list in a moment.

@@ -16,7 +16,7 @@ use super::super::{
     mailbox::WINDOW,
 };
 use super::{direct::Taken, hearing::Hearing};
-use crate::connect::obstacle::Behind;
+use crate::{connect::obstacle::Behind, transport::fit_send_window};
 
 /// A link that has sent for this long without hearing anything is not used for anything new.
 const QUIET: Duration = Duration::from_millis(1500);
@@ -265,6 +265,7 @@ impl Links {
                 self.hearing.heard(now);
             }
             look.active |= live.traffic.look(counters, now, quiet_after(rtt));
+            fit_send_window(&live.view.connection);
         }
         let best = self.ranked().into_iter().next();
         look.sudden = best.is_some_and(|best| {
