@@ -166,7 +166,13 @@ impl Victim {
             panic!("no transfers")
         };
         for TransferView { id, .. } in open {
-            self.call(Call::Cancel { id: id.clone() }).await;
+            // It may be ending by itself.
+            let mut client = self.client().await;
+            match soon(client.call(Call::Cancel { id: id.clone() })).await {
+                Ok(_) => {}
+                Err(ClientError::Refused(error)) if error.code == ErrorCode::NoSuchTransfer => {}
+                Err(error) => panic!("{error:?}"),
+            }
             self.ended(id.parse().unwrap()).await;
         }
     }
