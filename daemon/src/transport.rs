@@ -62,8 +62,6 @@ const SEND_WINDOW: u64 = 16 << 20;
 const LEAST_SEND_WINDOW: u64 = 1 << 20;
 /// Losses keep what was sent after them; they are made good in a round trip or two.
 const SEND_WINDOW_GAIN: u64 = 4;
-/// A connection that has a block in flight is fast enough for all that it can take.
-const FAST: u64 = 1 << 20;
 /// Block streams in flight (`design.md`, standing invariant 6).
 pub const MAX_STREAMS: u32 = 32;
 /// Ack-eliciting packets per acknowledgement that we ask of the peer: at gigabit rates quinn's
@@ -122,11 +120,8 @@ pub fn transport_config(path: Path, congestion: Congestion) -> Arc<TransportConf
 /// over. To be called from time to time, for the congestion window changes.
 pub fn fit_send_window(connection: &Connection) {
     let in_flight = connection.stats().path.cwnd;
-    let window = match in_flight {
-        FAST.. => SEND_WINDOW,
-        _ => LEAST_SEND_WINDOW + in_flight * SEND_WINDOW_GAIN,
-    };
-    connection.set_send_window(window);
+    let window = LEAST_SEND_WINDOW.saturating_add(in_flight.saturating_mul(SEND_WINDOW_GAIN));
+    connection.set_send_window(window.min(SEND_WINDOW));
 }
 
 /// The settings of every endpoint. The reset key follows from the device key.
